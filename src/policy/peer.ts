@@ -1,0 +1,52 @@
+import type { SpiffeId } from '../spiffe/spiffe-id.ts'
+import type { CertificatePath } from '../x509/certificate-path.ts'
+
+/** Why a presented certificate proves nothing (DESIGN.md 5). */
+export type UntrustedReason =
+  | 'certificate_malformed'
+  | 'certificate_expired'
+  | 'certificate_not_yet_valid'
+  | 'certificate_not_for_client_auth'
+  | 'svid_malformed'
+  | 'trust_domain_unknown'
+  | 'issuer_unknown'
+  | 'path_invalid'
+  | 'certificate_revoked'
+
+/** What is known of a certificate that failed; every text is bounded. Nothing here is proven. */
+export interface ClaimedIdentity {
+  readonly subject?: string
+  readonly issuer?: string
+  readonly spiffeId?: string
+  /** SHA-256 of the leaf's DER, lower-case hex. */
+  readonly sha256?: string
+  readonly notAfterMs?: number
+}
+
+/** The other end of a connection and what TLS proved about it. */
+export type Peer =
+  /** No TLS. */
+  | { readonly kind: 'plaintext' }
+  /** TLS, and no certificate was presented. */
+  | { readonly kind: 'anonymous' }
+  /** `authorities`: aliases of the product map whose CA certificates lie on the path, nearest to the leaf first. */
+  | {
+      readonly kind: 'svid'
+      readonly id: SpiffeId
+      readonly path: CertificatePath
+      readonly authorities: readonly string[]
+    }
+  /** A certificate of a caller outside SPIFFE. `subject`: RFC 4514, or `dns:`, `email:`, `uri:` and the first name. */
+  | {
+      readonly kind: 'certificate'
+      readonly subject: string
+      readonly path: CertificatePath
+      readonly authorities: readonly string[]
+    }
+  /** A certificate was presented and failed. `detail` says which certificate failed which check, for people. */
+  | {
+      readonly kind: 'untrusted'
+      readonly reason: UntrustedReason
+      readonly detail: string
+      readonly claimed: ClaimedIdentity
+    }

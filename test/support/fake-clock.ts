@@ -1,0 +1,64 @@
+import type { Clock, Timer } from '../../src/core/clock.ts'
+
+interface PendingTimer {
+  readonly dueMs: number
+  readonly fire: () => void
+}
+
+/** A clock that stands still until the test moves it. Timers fire inside `advance`, in order. */
+export class FakeClock implements Clock {
+  #nowMs: number
+  #monotonicMs = 0
+  readonly #pending = new Set<PendingTimer>()
+
+  constructor(nowMs = Date.UTC(2026, 10, 20)) {
+    this.#nowMs = nowMs
+  }
+
+  now(): number {
+    return this.#nowMs
+  }
+
+  monotonic(): number {
+    return this.#monotonicMs
+  }
+
+  /** Milliseconds until the next timer, or undefined when none is set. */
+  get nextTimerMs(): number | undefined {
+    const due = [...this.#pending].map((timer) => timer.dueMs - this.#monotonicMs)
+    return due.length === 0 ? undefined : Math.min(...due)
+  }
+
+  setTimer(delayMs: number, fire: () => void): Timer {
+    const timer = { dueMs: this.#monotonicMs + Math.max(0, delayMs), fire }
+    this.#pending.add(timer)
+    return { cancel: () => void this.#pending.delete(timer) }
+  }
+
+  /** Moves both clocks and fires what falls due on the way. */
+  advance(byMs: number): void {
+    const targetMs = this.#monotonicMs + byMs
+    for (let due = this.#firstDue(targetMs); due !== undefined; due = this.#firstDue(targetMs)) {
+      this.#pending.delete(due)
+      this.#move(due.dueMs - this.#monotonicMs)
+      due.fire()
+    }
+    this.#move(targetMs - this.#monotonicMs)
+  }
+
+  /** The wall clock jumps; timers do not notice. */
+  jump(byMs: number): void {
+    this.#nowMs += byMs
+  }
+
+  #move(byMs: number): void {
+    this.#monotonicMs += byMs
+    this.#nowMs += byMs
+  }
+
+  #firstDue(limitMs: number): PendingTimer | undefined {
+    return [...this.#pending]
+      .filter((timer) => timer.dueMs <= limitMs)
+      .sort((a, b) => a.dueMs - b.dueMs)[0]
+  }
+}
