@@ -1,0 +1,102 @@
+import { existsSync, readdirSync, renameSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { link, folderOf, markCached, prepareFolder } from './tool-cache.mjs'
+import { run } from './run.mjs'
+
+const minute = 60_000
+
+/**
+ * One installer per kind of tool. Each throws an Error that names the command and shows the end of its output.
+ * `inCache` says where a kind that has its own folder keeps a command.
+ */
+export const installers = {
+  go: { install: installGo, inCache: (command) => command },
+  debian: { install: installDebian },
+  'debian-unpacked': { install: unpackDebian, inCache: (command) => join('usr/bin', command) },
+  pypi: { install: installPypi, inCache: (command) => join('bin', command) },
+  npm: { install: installNpm, inCache: (command) => join('node_modules/.bin', command) },
+}
+
+/** Links a cached tool's commands into the folder for PATH. */
+export function linkCommands(tool) {
+  const { inCache } = installers[tool.kind]
+  for (const command of tool.commands) link(command, join(folderOf(tool), inCache(command)))
+}
+
+async function installGo(tool) {
+  await intoFolder(tool, async (folder) => {
+    const env = { ...process.env, GOBIN: folder }
+    await must('go', ['install', `${tool.package}@${tool.version}`], { minutes: 10, env })
+    renameSync(join(folder, basename(tool.package)), join(folder, tool.commands[0]))
+  })
+}
+
+async function installPypi(tool) {
+  await intoFolder(tool, async (folder) => {
+    await must('python3', ['-m', 'venv', folder], { minutes: 2 })
+    const wanted = `${tool.package}==${tool.version}`
+    await must(join(folder, 'bin/pip'), ['install', '--quiet', wanted], { minutes: 10 })
+  })
+}
+
+async function installNpm(tool) {
+  await intoFolder(tool, async (folder) => {
+    const options = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefix', folder]
+    await must('npm', [...options, `${tool.package}@${tool.version}`], { minutes: 10 })
+  })
+}
+
+async function installDebian(tool) {
+  await updatePackageLists()
+  const options = ['install', '-y', '--no-install-recommends', tool.package]
+  await must(...(await asRoot('apt-get', [...lockWait, ...options])), { minutes: 10, env: quiet })
+}
+
+async function unpackDebian(tool) {
+  await updatePackageLists()
+  await intoFolder(tool, async (folder) => {
+    await must('apt-get', ['download', tool.package], { minutes: 5, cwd: folder })
+    const archive = readdirSync(folder).find((file) => file.endsWith('.deb'))
+    await must('dpkg-deb', ['-x', archive, '.'], { minutes: 2, cwd: folder })
+  })
+}
+
+const lockWait = ['-o', 'DPkg::Lock::Timeout=120']
+const quiet = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+let listsUpdated
+
+/** Once per run: a fresh machine has no lists, and an old list names versions that are gone. */
+function updatePackageLists() {
+  listsUpdated ??= (async () => {
+    if (!existsSync('/usr/bin/apt-get')) {
+      throw new Error(
+        'there is no apt-get here; install it with the package manager of this machine',
+      )
+    }
+    await must(...(await asRoot('apt-get', [...lockWait, 'update'])), { minutes: 5, env: quiet })
+  })()
+  return listsUpdated
+}
+
+async function asRoot(command, options) {
+  if (process.getuid() === 0) return [command, options]
+  const sudo = await run('sudo', ['-n', 'true'], { timeoutMs: 10_000 })
+  if (sudo.code === 0) return ['sudo', ['-n', command, ...options]]
+  throw new Error(`needs root; run once: sudo ${[command, ...options].join(' ')}`)
+}
+
+async function intoFolder(tool, install) {
+  prepareFolder(tool)
+  await install(folderOf(tool))
+  markCached(tool)
+}
+
+async function must(command, options, { minutes, env, cwd }) {
+  const ended = await run(command, options, { timeoutMs: minutes * minute, env, cwd })
+  if (ended.code === 0) return
+  const how = ended.timedOut
+    ? `took longer than ${minutes} min`
+    : `exit code ${ended.code ?? 'none'}`
+  const tail = ended.output.trimEnd().split('\n').slice(-10).join('\n  ')
+  throw new Error(`${[command, ...options].join(' ')}: ${how}\n  ${tail}`)
+}

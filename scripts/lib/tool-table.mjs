@@ -1,0 +1,82 @@
+/**
+ * The outside tools that tests run against. `version` is exact for what we install into our own cache, and `debian`
+ * for what the distribution keeps up to date. `usable` is what the tool has to say about itself to be taken from PATH.
+ *
+ * - `go`: built by `go install package@version`; the binary is named like the last part of `package`
+ * - `debian`: installed for the whole machine by apt-get, which needs root
+ * - `debian-unpacked`: only unpacked into the cache, because installing it would start a service
+ * - `pypi`: a virtual environment of its own
+ * - `npm`: a folder of its own, without install scripts
+ */
+export const toolTable = [
+  {
+    name: 'curl',
+    kind: 'debian',
+    version: 'debian',
+    package: 'curl',
+    commands: ['curl'],
+    usable: { options: ['--version'], says: /\bHTTP2\b/ },
+    whatFor: 'a caller that is not Node: HTTP/1.1 and HTTP/2, client certificates, odd requests',
+  },
+  {
+    name: 'openssl',
+    kind: 'debian',
+    version: 'debian',
+    package: 'openssl',
+    commands: ['openssl'],
+    usable: { options: ['version'], says: /^OpenSSL [3-9]/ },
+    whatFor: 'certificates that no library makes, s_client for handshakes and resumption',
+  },
+  {
+    name: 'python3',
+    kind: 'debian',
+    version: 'debian',
+    package: 'python3',
+    commands: ['python3'],
+    usable: { options: ['--version'], says: /^Python 3\.(9|\d\d)/ },
+    whatFor: 'callers and workloads that are not Node',
+  },
+  {
+    name: 'nghttp2-client',
+    kind: 'debian',
+    version: 'debian',
+    package: 'nghttp2-client',
+    commands: ['nghttp', 'h2load'],
+    usable: { options: ['--version'], says: /nghttp2\/1\./ },
+    whatFor: 'the reference client of HTTP/2, and load',
+  },
+  {
+    name: 'prometheus',
+    kind: 'debian-unpacked',
+    version: 'debian',
+    package: 'prometheus',
+    commands: ['promtool', 'prometheus'],
+    usable: { options: ['--version'], says: /version [23]\./ },
+    whatFor: 'lint of metrics, unit tests of alert rules, a real scrape',
+  },
+  {
+    name: 'h2spec',
+    kind: 'go',
+    version: 'v2.2.1+incompatible',
+    package: 'github.com/summerwind/h2spec/cmd/h2spec',
+    commands: ['h2spec'],
+    usable: { options: ['--version'], says: /^Version: 2\./ },
+    whatFor: 'conformance with RFC 9113 and RFC 7541',
+  },
+  {
+    name: 'grpc-interop-client',
+    kind: 'go',
+    version: 'v1.85.0',
+    package: 'google.golang.org/grpc/interop/client',
+    commands: ['grpc-interop-client'],
+    whatFor: 'the official gRPC interoperability cases, calling through us',
+  },
+  {
+    name: 'grpc-interop-server',
+    kind: 'go',
+    version: 'v1.85.0',
+    package: 'google.golang.org/grpc/interop/server',
+    commands: ['grpc-interop-server'],
+    whatFor: 'the workload of those cases',
+  },
+]
