@@ -1,0 +1,143 @@
+import type { Decision } from '../policy/decision.ts'
+import type { Peer } from '../policy/peer.ts'
+
+/** What the record of one decision holds: everything needed to decide it again, and no secret. */
+export interface DecisionRecord {
+  /** The decision id. */
+  readonly id: string
+  /** When it was decided, milliseconds since 1970. */
+  readonly atMs: number
+  readonly direction: 'inbound' | 'outbound'
+  readonly decision: Decision
+  /** The same object for all requests of a connection: what is written of it is made once. */
+  readonly peer: Peer
+  /** `handshake`: there was no request, the connection was refused before. */
+  readonly protocol: RecordedProtocol
+  readonly clientAddress: string
+  readonly clientPort: number
+  readonly request?: RecordedRequest
+}
+
+export type RecordedProtocol = 'http/1.1' | 'h2' | 'tcp' | 'websocket' | 'handshake'
+
+/** What a product's `requests` rules look at. Texts may be of any length: they are cut where they are written. */
+export interface RecordedRequest {
+  readonly method: string
+  /** `host[:port]` as sent; '' where HTTP/1.0 sent none. */
+  readonly host: string
+  /** Without the query, which may hold secrets. */
+  readonly path: string
+}
+
+/** How a request, or a TCP connection, ended. */
+export interface Outcome {
+  /** HTTP status that the caller got; 0 where no HTTP was spoken. */
+  readonly status: number
+  /** Body bytes from the caller. */
+  readonly requestBytes: number
+  /** Body bytes to the caller. */
+  readonly replyBytes: number
+  readonly durationMs: number
+  /** `upstream_unavailable`, `downstream_aborted`, ...: of a small set; absent when all went well. */
+  readonly error?: string
+}
+
+/** The trace that a request belongs to (W3C Trace Context). */
+export interface Trace {
+  /** 32 hex digits. */
+  readonly traceId: string
+  /**
+   * To hand to the workload. Undefined when tracing is off and the caller sent none: the workload must then be free to
+   * start and sample a trace of its own, which an unsampled `traceparent` of ours would forbid.
+   */
+  readonly traceparent: string | undefined
+  /** To hand on beside it. */
+  readonly tracestate?: string
+  /** Present when this request is recorded; for `Telemetry` alone. */
+  readonly recording?: Recording
+}
+
+/** What a sampled trace needs until its spans are made. */
+export interface Recording {
+  /** Of our span: 16 hex digits. */
+  readonly spanId: string
+  /** The caller's span. */
+  readonly parentSpanId?: string
+  /** Milliseconds since 1970. */
+  readonly startMs: number
+  readonly startMonotonicMs: number
+}
+
+export type ConnectionProtocol = 'http/1.1' | 'h2' | 'tcp' | 'websocket'
+
+/**
+ * How the beginning of a connection went. `certificate`, `anonymous`: TLS is up, with or without a client certificate;
+ * `plaintext`: no TLS was begun and none is asked for.
+ */
+export type HandshakeResult =
+  | 'certificate'
+  | 'anonymous'
+  | 'plaintext'
+  | 'failed'
+  | 'timeout'
+  | 'refused'
+  | 'resumed'
+  | 'identity_unavailable'
+  | 'too_many_connections'
+
+export type UpstreamErrorReason =
+  'upstream_unavailable' | 'upstream_reset' | 'upstream_timeout' | 'upstream_malformed'
+
+/** `rejected`: the update broke a rule and the last good one serves. */
+export type IdentityUpdateResult = 'accepted' | 'rejected'
+
+export type ReevaluationResult = 'kept' | 'ended'
+
+export type ConfigFile = 'config' | 'products' | 'api-keys'
+
+/** `refused`: the file was bad and the last good one serves; `unchanged`: nothing in it was new. */
+export type ConfigReloadResult = 'accepted' | 'refused' | 'unchanged'
+
+/** The end of the validity of one trust domain's bundle. */
+export interface BundleValidity {
+  readonly trustDomain: string
+  /** When its last anchor expires, milliseconds since 1970. */
+  readonly notAfterMs: number
+}
+
+/**
+ * Where everything that happens is recorded: spans, audit log, metrics (DESIGN.md 10). No method throws, blocks or waits
+ * for an exporter.
+ */
+export interface Telemetry {
+  /** Starts the record of a request from the caller's `traceparent` and `tracestate`; anything malformed is dropped. */
+  begin(traceparent: string | undefined, tracestate: string | undefined): Trace
+  /** One decision: its `authorize` span and the counter. A refused handshake or a TCP connection takes a new `begin`. */
+  decided(trace: Trace, record: DecisionRecord): void
+  /** It is over: the span of the request, the histogram, and the line of the audit log. Once per decision. */
+  finished(trace: Trace, record: DecisionRecord, outcome: Outcome): void
+
+  connectionOpened(protocol: ConnectionProtocol): void
+  connectionClosed(protocol: ConnectionProtocol): void
+  handshake(result: HandshakeResult): void
+  upstreamError(reason: UpstreamErrorReason): void
+  /** The SVID that we serve with; undefined when we hold none. */
+  identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void
+  /** All bundles that are held now. */
+  bundles(bundles: readonly BundleValidity[]): void
+  identityUpdate(result: IdentityUpdateResult): void
+  workloadApiConnected(connected: boolean): void
+  epoch(epoch: number): void
+  /** `count` live connections were judged again with this result. */
+  reevaluated(result: ReevaluationResult, count?: number): void
+  configReload(file: ConfigFile, result: ConfigReloadResult): void
+
+  /** All metrics in the Prometheus text format 0.0.4. */
+  metricsText(): Promise<string>
+  /** Hands everything collected to the audit log's file and to the exporter; bounded in time, never rejects. */
+  flush(): Promise<void>
+  /** Closes and opens the audit log's file again, after it was rotated. */
+  reopenAudit(): Promise<void>
+  /** Flushes and releases everything. Idempotent. */
+  close(): Promise<void>
+}
