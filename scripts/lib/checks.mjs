@@ -25,7 +25,11 @@ const checks = [
     name: 'format',
     tool: 'prettier',
     options: ['--check', '--log-level=warn', '.'],
-    cached: ['--cache', '--cache-strategy=content', `--cache-location=${cache}/prettier/.prettier-cache`],
+    cached: [
+      '--cache',
+      '--cache-strategy=content',
+      `--cache-location=${cache}/prettier/.prettier-cache`,
+    ],
   },
   {
     name: 'unused code and dependencies',

@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, renameSync } from 'node:fs'
+import { readdirSync, renameSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { findOnPath } from './find-on-path.mjs'
 import { link, folderOf, markCached, prepareFolder } from './tool-cache.mjs'
 import { run } from './run.mjs'
 
@@ -68,7 +69,7 @@ let listsUpdated
 /** Once per run: a fresh machine has no lists, and an old list names versions that are gone. */
 function updatePackageLists() {
   listsUpdated ??= (async () => {
-    if (!existsSync('/usr/bin/apt-get')) {
+    if (findOnPath('apt-get') === undefined) {
       throw new Error(
         'there is no apt-get here; install it with the package manager of this machine',
       )

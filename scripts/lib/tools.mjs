@@ -1,7 +1,6 @@
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { findOnPath } from './find-on-path.mjs'
 import { installers, linkCommands } from './tool-installers.mjs'
-import { binFolder, isCached, withLock } from './tool-cache.mjs'
+import { isCached, withLock } from './tool-cache.mjs'
 import { toolTable } from './tool-table.mjs'
 import { run } from './run.mjs'
 
@@ -54,26 +53,8 @@ async function isPresent(tool) {
 }
 
 async function isUsable(command, usable) {
-  const path = which(command)
+  const path = findOnPath(command)
   if (path === undefined || usable === undefined) return path !== undefined
   const { output } = await run(path, usable.options, { timeoutMs: 10_000 })
   return usable.says.test(output)
-}
-
-/** Our own links are not looked at: they may be another checkout's versions. */
-function which(command) {
-  const folders = (process.env.PATH ?? '').split(delimiter)
-  return folders
-    .filter((folder) => folder !== '' && folder !== binFolder())
-    .map((folder) => join(folder, command))
-    .find(isExecutable)
-}
-
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

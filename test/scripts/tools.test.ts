@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const script = join(import.meta.dirname, '../../scripts/tools.mjs')
+
+/** What each tool of the distribution says about itself when it is good enough. */
+const usableTools = {
+  curl: 'Features: HTTP2',
+  openssl: 'OpenSSL 3.0.1',
+  python3: 'Python 3.11.2',
+  nghttp: 'nghttp nghttp2/1.52.0',
+  h2load: 'h2load nghttp2/1.52.0',
+  promtool: 'promtool, version 2.42.0',
+  prometheus: 'prometheus, version 2.42.0',
+}
+
+/** Builds a program that says nothing, and notes what it was asked for. */
+const workingGo = `echo "$@" >> "$NOTES"; p="\${2%@*}"; f="$GOBIN/\${p##*/}"; echo '#!/bin/sh' > "$f"; /bin/chmod +x "$f"`
+
+describe('scripts/tools.mjs', () => {
+  let folder: string
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'postern-tools-'))
+    mkdirSync(join(folder, 'path'))
+    for (const [name, says] of Object.entries(usableTools)) putOnPath(name, `echo '${says}'`)
+  })
+
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  it('builds what is missing once, and prints the folder that holds it', () => {
+    putOnPath('go', workingGo)
+
+    const first = tools()
+    const second = tools()
+
+    const bin = first.stdout.trim()
+    assert.equal(first.status, 0, first.stderr)
+    assert.ok(existsSync(join(bin, 'h2spec')))
+    assert.ok(existsSync(join(bin, 'grpc-interop-client')))
+    assert.ok(existsSync(join(bin, 'grpc-interop-server')))
+    assert.equal(second.stdout.trim(), bin)
+    assert.equal(second.stderr, '')
+    assert.equal(notes().length, 3)
+  })
+
+  it('takes a tool from PATH only when it says that it is new enough', () => {
+    putOnPath('go', workingGo)
+    putOnPath('h2spec', `echo 'Version: 2.6.0'`)
+    putOnPath('openssl', `echo 'OpenSSL 1.1.1'`)
+    putOnPath('apt-get', `echo "apt $@" >> "$NOTES"; exit 1`)
+    putOnPath('sudo', '"$@"')
+
+    const { status, stderr } = tools()
+
+    assert.equal(status, 1)
+    assert.match(stderr, /^openssl: /m)
+    assert.ok(notes().some((line) => line.startsWith('apt ')))
+    assert.ok(!notes().some((line) => line.includes('h2spec')))
+  })
+
+  it('names the tool, the command and the end of its output, and goes on with the others', () => {
+    putOnPath('go', `case "$2" in *h2spec*) echo 'no such module'; exit 1;; esac; ${workingGo}`)
+
+    const { status, stdout, stderr } = tools()
+
+    assert.equal(status, 1)
+    assert.match(stderr, /^h2spec: go install \S+h2spec@\S+: exit code 1\n {2}no such module$/m)
+    assert.ok(existsSync(join(stdout.trim(), 'grpc-interop-server')))
+    assert.ok(!existsSync(join(stdout.trim(), 'h2spec')))
+  })
+
+  it('starts again after an installation that was interrupted', () => {
+    putOnPath('go', workingGo)
+    const unfinished = join(folder, 'cache/h2spec-v2.2.1+incompatible')
+    mkdirSync(unfinished, { recursive: true })
+    writeFileSync(join(unfinished, 'half'), '')
+
+    const { status } = tools()
+
+    assert.equal(status, 0)
+    assert.ok(!existsSync(join(unfinished, 'half')))
+    assert.ok(existsSync(join(unfinished, 'h2spec')))
+  })
+
+  function putOnPath(name: string, code: string): void {
+    writeFileSync(join(folder, 'path', name), `#!/bin/sh\n${code}\n`, { mode: 0o755 })
+  }
+
+  function tools() {
+    const env = {
+      PATH: join(folder, 'path'),
+      NOTES: join(folder, 'notes'),
+      POSTERN_TOOLS_DIR: join(folder, 'cache'),
+    }
+    return spawnSync(process.execPath, [script], { env, encoding: 'utf8', timeout: 30_000 })
+  }
+
+  function notes(): readonly string[] {
+    return readFileSync(join(folder, 'notes'), 'utf8').trimEnd().split('\n')
+  }
+})
