@@ -130,6 +130,12 @@ export class Certificate {
     return this === other || this.der.equals(other.der)
   }
 
+  /** One CERTIFICATE block with a line break at the end. */
+  toPem(): string {
+    const lines = this.der.toString('base64').match(/.{1,64}/g) ?? []
+    return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
+  }
+
   /** The subject, for messages. */
   toString(): string {
     return this.subject
@@ -232,7 +238,16 @@ function readSignedPart(envelope: Envelope): SignedContent {
   const extensions = readOptionalExtensions(reader, version)
   reader.finish()
   const names = { issuer, subject }
-  return { version, serial, ...names, notBeforeMs, notAfterMs, publicKeyInfo, keyParameters, extensions }
+  return {
+    version,
+    serial,
+    ...names,
+    notBeforeMs,
+    notAfterMs,
+    publicKeyInfo,
+    keyParameters,
+    extensions,
+  }
 }
 
 function readVersion(reader: DerReader): number {

@@ -123,7 +123,8 @@ export class DerReader {
   }
 
   #take(tag: number): number {
-    if (this.nextTag !== tag) throw malformed(`tag ${hex(tag)} expected, ${hex(this.nextTag)} found`)
+    if (this.nextTag !== tag)
+      throw malformed(`tag ${hex(tag)} expected, ${hex(this.nextTag)} found`)
     const length = lengthAt(this.#bytes, this.#offset, this.#end)
     const start = this.#offset + headerSize(length)
     this.#offset = start + length
@@ -243,7 +244,8 @@ function checkBitString(bytes: Buffer, start: number, end: number): void {
 const longestOid = 64
 
 function checkOid(bytes: Buffer, start: number, end: number): void {
-  if (start === end || end - start > longestOid) throw malformed('an object identifier is empty or too long')
+  if (start === end || end - start > longestOid)
+    throw malformed('an object identifier is empty or too long')
   let isArcStart = true
   for (let i = start; i < end; i++) {
     const octet = bytes[i] ?? 0

@@ -1,0 +1,108 @@
+import { constants, verify } from 'node:crypto'
+import type { Certificate } from './certificate.ts'
+import { type KeyParameters, longestRsaBits } from './public-key.ts'
+
+type SignatureScheme =
+  | { readonly kind: 'ecdsa' | 'rsa'; readonly hash: string }
+  | { readonly kind: 'rsa-pss'; readonly hash: string; readonly saltLength: number }
+  | { readonly kind: 'ed25519' }
+
+/**
+ * Schemes by the hex of their whole AlgorithmIdentifier, parameters included: what is not here is not supported, MD5 and SHA-1
+ * above all. RSA comes with the NULL of RFC 4055 and without it, PSS with the parameters of RFC 8446 only.
+ */
+const schemes: ReadonlyMap<string, SignatureScheme> = new Map<string, SignatureScheme>([
+  ['300a06082a8648ce3d040302', { kind: 'ecdsa', hash: 'sha256' }],
+  ['300a06082a8648ce3d040303', { kind: 'ecdsa', hash: 'sha384' }],
+  ['300a06082a8648ce3d040304', { kind: 'ecdsa', hash: 'sha512' }],
+  ['300506032b6570', { kind: 'ed25519' }],
+  ...rsaEncodings('0b', 'sha256'),
+  ...rsaEncodings('0c', 'sha384'),
+  ...rsaEncodings('0d', 'sha512'),
+  ...pssEncodings('01', 'sha256', 32),
+  ...pssEncodings('02', 'sha384', 48),
+  ...pssEncodings('03', 'sha512', 64),
+])
+
+function rsaEncodings(arc: string, hash: string): [string, SignatureScheme][] {
+  const oid = `06092a864886f70d0101${arc}`
+  const scheme = { kind: 'rsa', hash } as const
+  return [
+    [`300d${oid}0500`, scheme],
+    [`300b${oid}`, scheme],
+  ]
+}
+
+/** RSASSA-PSS, RFC 4055 3.1: hash, MGF1 with the same hash, salt as long as the hash; with and without NULL. */
+function pssEncodings(arc: string, hash: string, saltLength: number): [string, SignatureScheme][] {
+  const oid = `060960864801650304020${arc.slice(1)}`
+  const scheme = { kind: 'rsa-pss', hash, saltLength } as const
+  return ['', '0500'].map((parameters) => {
+    const digest = sequence(`${oid}${parameters}`)
+    const mask = sequence(`06092a864886f70d010108${digest}`)
+    const salt = `0201${saltLength.toString(16)}`
+    const pss = sequence(`a0${sized(digest)}a1${sized(mask)}a2${sized(salt)}`)
+    return [sequence(`06092a864886f70d01010a${pss}`), scheme]
+  })
+}
+
+function sequence(contentHex: string): string {
+  return `30${sized(contentHex)}`
+}
+
+function sized(contentHex: string): string {
+  return `${(contentHex.length / 2).toString(16).padStart(2, '0')}${contentHex}`
+}
+
+function schemeOf(certificate: Certificate): SignatureScheme | undefined {
+  return schemes.get(certificate.signatureAlgorithm.toString('hex'))
+}
+
+/** Whether the algorithm that `certificate` is signed with is one of those above. */
+export function hasSupportedSignature(certificate: Certificate): boolean {
+  return schemeOf(certificate) !== undefined
+}
+
+/** Whether the key of `issuer` signed `certificate`. False as well when algorithm and key do not belong together. */
+export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
+  const scheme = schemeOf(certificate)
+  if (scheme === undefined || !fits(scheme, issuer.keyParameters)) return false
+  try {
+    return verifySignature(scheme, certificate, issuer)
+  } catch {
+    // OpenSSL throws for a key that it cannot load; such a key signed nothing.
+    return false
+  }
+}
+
+function fits(scheme: SignatureScheme, key: KeyParameters): boolean {
+  switch (scheme.kind) {
+    case 'ecdsa':
+      return key.kind === 'ec'
+    case 'rsa':
+    case 'rsa-pss':
+      return key.kind === 'rsa' && key.bits <= longestRsaBits
+    case 'ed25519':
+      return key.kind === 'ed25519'
+  }
+}
+
+function verifySignature(
+  scheme: SignatureScheme,
+  certificate: Certificate,
+  issuer: Certificate,
+): boolean {
+  const { signedPart, signature } = certificate
+  switch (scheme.kind) {
+    case 'ecdsa':
+    case 'rsa':
+      return verify(scheme.hash, signedPart, issuer.publicKey, signature)
+    case 'ed25519':
+      return verify(null, signedPart, issuer.publicKey, signature)
+    case 'rsa-pss': {
+      const padding = constants.RSA_PKCS1_PSS_PADDING
+      const key = { key: issuer.publicKey, padding, saltLength: scheme.saltLength }
+      return verify(scheme.hash, signedPart, key, signature)
+    }
+  }
+}
