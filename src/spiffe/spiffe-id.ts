@@ -1,4 +1,5 @@
 import { PosternError } from '../core/errors.ts'
+import { quoted } from './quoted.ts'
 import { TrustDomain } from './trust-domain.ts'
 
 const scheme = 'spiffe://'
@@ -49,13 +50,7 @@ function parseTrustDomain(text: string, name: string): TrustDomain {
   try {
     return TrustDomain.parse(name)
   } catch (cause) {
-    throw new PosternError(
-      'ERR_SPIFFE_ID_INVALID',
-      `SPIFFE ID ${quote(text)} has no valid trust domain`,
-      {
-        cause,
-      },
-    )
+    throw invalid(text, 'has no valid trust domain', cause)
   }
 }
 
@@ -68,10 +63,6 @@ function checkPath(text: string, path: string): void {
   }
 }
 
-function invalid(text: string, what: string): PosternError {
-  return new PosternError('ERR_SPIFFE_ID_INVALID', `SPIFFE ID ${quote(text)} ${what}`)
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 120 ? `${text.slice(0, 120)}...` : text)
+function invalid(text: string, what: string, cause?: unknown): PosternError {
+  return new PosternError('ERR_SPIFFE_ID_INVALID', `SPIFFE ID ${quoted(text)} ${what}`, { cause })
 }

@@ -1,4 +1,5 @@
 import { PosternError } from '../core/errors.ts'
+import { quoted } from './quoted.ts'
 
 const longestName = 255
 const nameShape = /^[a-z0-9._-]+$/
@@ -13,10 +14,10 @@ export class TrustDomain {
 
   /** Parses a bare name (`corp.example`). Throws `PosternError` ERR_TRUST_DOMAIN_INVALID. */
   static parse(name: string): TrustDomain {
-    if (name.length === 0 || name.length > longestName || !nameShape.test(name)) {
+    if (name.length > longestName || !nameShape.test(name)) {
       throw new PosternError(
         'ERR_TRUST_DOMAIN_INVALID',
-        `trust domain ${JSON.stringify(name.slice(0, 80))} must be 1 to 255 of a-z 0-9 . _ -`,
+        `trust domain ${quoted(name)} must be 1 to 255 of a-z 0-9 . _ -`,
       )
     }
     return new TrustDomain(name)
@@ -37,6 +38,10 @@ export class TrustDomain {
   }
 
   toString(): string {
+    return this.name
+  }
+
+  toJSON(): string {
     return this.name
   }
 }
