@@ -1,0 +1,269 @@
+import { messageOf } from '../core/errors.ts'
+import { SpiffeId } from '../spiffe/spiffe-id.ts'
+import type { TrustBundle, TrustBundles } from '../spiffe/trust-bundle.ts'
+import { type SvidFault, verifySvid } from '../spiffe/verify-svid.ts'
+import type { CertificatePath } from '../x509/certificate-path.ts'
+import { Certificate, largestCertificate } from '../x509/certificate.ts'
+import { keyUsageBit } from '../x509/extensions.ts'
+import { dateFault } from '../x509/path-rules.ts'
+import { mostIntermediates, validatePath } from '../x509/validate-path.ts'
+import type { Authorities } from './authority.ts'
+import type { ClaimedIdentity, Peer, UntrustedReason } from './peer.ts'
+
+/** Whom we believe about callers. Both maps are never changed, only replaced: what is derived from them is kept with them. */
+export interface CallerTrust {
+  readonly bundles: TrustBundles
+  readonly authorities: Authorities
+}
+
+/** Most certificates that a peer may present. */
+export const mostPresented = mostIntermediates + 1
+/** Longest subject that can be a principal, characters; as long as the longest SPIFFE ID. */
+export const longestSubject = 2048
+
+type CertificatePeer = Extract<Peer, { kind: 'svid' | 'certificate' | 'untrusted' }>
+type Untrusted = Extract<Peer, { kind: 'untrusted' }>
+
+/** As `authenticate`, for what TLS hands over: DER, leaf first. Never throws; bounded before anything is parsed. */
+export function authenticateDer(
+  ders: readonly Uint8Array[],
+  trust: CallerTrust,
+  nowMs: number,
+): CertificatePeer {
+  if (ders.length > mostPresented)
+    return malformed(`${ders.length} certificates were presented, more than ${mostPresented}`)
+  if (ders.some((der) => der.length > largestCertificate))
+    return malformed('a certificate is larger than 64 KiB')
+  try {
+    return authenticate(
+      ders.map((der) => Certificate.parse(der)),
+      trust,
+      nowMs,
+    )
+  } catch (cause) {
+    return malformed(messageOf(cause))
+  }
+}
+
+/**
+ * Finds out who a caller is from the chain it presented (leaf first), DESIGN.md 4 and 5. Fails closed: what is not proven is
+ * `untrusted`, and only a caller that presented nothing at all is anonymous, which the caller of this decides.
+ *
+ * A chain that claims a SPIFFE ID of a trust domain we hold a bundle for (the domain's own, or that of an authority with this
+ * `trustDomain`) is judged by that bundle alone. A claim that is no SPIFFE ID is refused whoever issued it. Every
+ * other chain is judged by the authorities without `trustDomain`; it proves the subject, and no SPIFFE ID.
+ *
+ * Of several faults the first is named: dates of the leaf, the claim, use of the leaf, path.
+ */
+export function authenticate(
+  chain: readonly Certificate[],
+  trust: CallerTrust,
+  nowMs: number,
+): CertificatePeer {
+  const [leaf] = chain
+  if (leaf === undefined) return malformed('no certificate was presented')
+  if (chain.length > mostPresented) return untrusted(leaf, 'certificate_malformed', 'too many')
+  const expired = dateFault(leaf, nowMs)
+  if (expired !== undefined) return untrusted(leaf, toReason(expired.reason), expired.detail)
+  const claim = readClaim(leaf, trust)
+  switch (claim.kind) {
+    case 'malformed':
+      return untrusted(leaf, 'svid_malformed', claim.detail)
+    case 'held':
+      return authenticateSvid(leaf, chain, claim.bundles, trust, nowMs)
+    case 'foreign':
+    case 'none':
+      return authenticateByAuthority(leaf, chain, claim, trust, nowMs)
+  }
+}
+
+/** What the leaf's URI names say about a SPIFFE ID. `foreign`: of a trust domain that we hold no bundle for. */
+type Claim =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'malformed'; readonly detail: string }
+  | { readonly kind: 'held'; readonly bundles: TrustBundles }
+  | { readonly kind: 'foreign'; readonly trustDomain: string }
+
+function readClaim(leaf: Certificate, trust: CallerTrust): Claim {
+  const derived = derivedFrom(trust.authorities)
+  let claim: Claim = { kind: 'none' }
+  for (const uri of leaf.uriNames.filter(isSpiffeUri)) {
+    const trustDomain = trustDomainOf(uri)
+    if (trustDomain === undefined)
+      return { kind: 'malformed', detail: `${escaped(uri)} is no SPIFFE ID` }
+    const bundles = [trust.bundles, derived.bundles].find((held) => held.has(trustDomain))
+    if (bundles !== undefined) return { kind: 'held', bundles }
+    claim = { kind: 'foreign', trustDomain }
+  }
+  return claim
+}
+
+/** In any letter case: `SPIFFE://` is a claim that does not parse, and not another scheme. */
+function isSpiffeUri(uri: string): boolean {
+  return /^spiffe:/i.test(uri)
+}
+
+function trustDomainOf(uri: string): string | undefined {
+  try {
+    return SpiffeId.parse(uri).trustDomain.name
+  } catch {
+    return undefined
+  }
+}
+
+function authenticateSvid(
+  leaf: Certificate,
+  chain: readonly Certificate[],
+  bundles: TrustBundles,
+  trust: CallerTrust,
+  nowMs: number,
+): CertificatePeer {
+  const verdict = verifySvid(chain, bundles, { nowMs, purpose: 'client' })
+  if (verdict.kind === 'refused') return untrusted(leaf, toReason(verdict.reason), verdict.detail)
+  const authorities = aliasesOn(verdict.path, trust.authorities)
+  return { kind: 'svid', id: verdict.id, path: verdict.path, authorities }
+}
+
+function authenticateByAuthority(
+  leaf: Certificate,
+  chain: readonly Certificate[],
+  claim: Extract<Claim, { kind: 'none' | 'foreign' }>,
+  trust: CallerTrust,
+  nowMs: number,
+): CertificatePeer {
+  const { anchors } = derivedFrom(trust.authorities)
+  const unknown = unknownIssuer(claim, anchors.length)
+  if (anchors.length === 0) return untrusted(leaf, unknown.reason, unknown.detail)
+  const misuse = clientMisuse(leaf)
+  if (misuse !== undefined) return untrusted(leaf, 'certificate_not_for_client_auth', misuse)
+  const result = validatePath(leaf, chain.slice(1), anchors, { nowMs, purpose: 'client' })
+  if (result.kind === 'valid') return provenSubject(leaf, result.path, trust.authorities)
+  if (result.reason === 'issuer_unknown' && claim.kind === 'foreign')
+    return untrusted(leaf, unknown.reason, unknown.detail)
+  return untrusted(leaf, toReason(result.reason), result.detail)
+}
+
+/** A caller that claims a foreign SPIFFE ID is told about the bundle, since that is what is missing. */
+function unknownIssuer(
+  claim: Extract<Claim, { kind: 'none' | 'foreign' }>,
+  anchors: number,
+): { reason: UntrustedReason; detail: string } {
+  if (claim.kind === 'foreign') {
+    const detail = `no bundle is held for spiffe://${claim.trustDomain}, and no authority issued it`
+    return { reason: 'trust_domain_unknown', detail }
+  }
+  const detail = 'there is no SPIFFE ID, and no authority for other certificates is configured'
+  return { reason: anchors === 0 ? 'svid_malformed' : 'issuer_unknown', detail }
+}
+
+/** A certificate of an authority keeps no SPIFFE rules, but it must be one that a TLS client may sign with. */
+function clientMisuse(leaf: Certificate): string | undefined {
+  if (leaf.isCa) return 'it is a CA certificate'
+  const usage = leaf.extensions.keyUsage
+  if (usage === undefined) return undefined
+  if ((usage & keyUsageBit.keyCertSign) !== 0) return 'key usage holds keyCertSign'
+  return (usage & keyUsageBit.digitalSignature) === 0
+    ? 'key usage lacks digitalSignature'
+    : undefined
+}
+
+function provenSubject(
+  leaf: Certificate,
+  path: CertificatePath,
+  authorities: Authorities,
+): CertificatePeer {
+  const subject = leaf.subject === '' ? firstName(leaf) : leaf.subject
+  if (subject === undefined) return malformed('it has neither a subject nor a name', leaf)
+  if (subject.length > longestSubject)
+    return malformed(`its subject is longer than ${longestSubject} characters`, leaf)
+  return { kind: 'certificate', subject, path, authorities: aliasesOn(path, authorities) }
+}
+
+function firstName(leaf: Certificate): string | undefined {
+  for (const name of leaf.names)
+    if (name.kind === 'dns' || name.kind === 'email' || name.kind === 'uri')
+      return `${name.kind}:${name.value}`
+  return undefined
+}
+
+/** Aliases whose CA certificates lie on the path, nearest to the leaf first. */
+function aliasesOn(path: CertificatePath, authorities: Authorities): readonly string[] {
+  const { aliasBySha256 } = derivedFrom(authorities)
+  if (aliasBySha256.size === 0) return []
+  const aliases = path.certificates.slice(1).flatMap((ca) => aliasBySha256.get(ca.sha256) ?? [])
+  return [...new Set(aliases)]
+}
+
+/** What every caller needs of the authorities; made once for each map of authorities, and gone with it. */
+interface Derived {
+  /** Anchors of the authorities without `trustDomain`. */
+  readonly anchors: readonly Certificate[]
+  /** Bundles of the authorities with one. */
+  readonly bundles: TrustBundles
+  readonly aliasBySha256: ReadonlyMap<string, string>
+}
+
+const derivations = new WeakMap<Authorities, Derived>()
+
+function derivedFrom(authorities: Authorities): Derived {
+  const existing = derivations.get(authorities)
+  if (existing !== undefined) return existing
+  const derived = derive(authorities)
+  derivations.set(authorities, derived)
+  return derived
+}
+
+function derive(authorities: Authorities): Derived {
+  const anchors: Certificate[] = []
+  const bundles = new Map<string, TrustBundle>()
+  const aliasBySha256 = new Map<string, string>()
+  for (const { alias, anchors: own, trustDomain } of authorities.values()) {
+    for (const anchor of own) aliasBySha256.set(anchor.sha256, alias)
+    if (trustDomain === undefined) anchors.push(...own)
+    else {
+      const others = bundles.get(trustDomain.name)?.anchors ?? []
+      bundles.set(trustDomain.name, { trustDomain, anchors: [...others, ...own] })
+    }
+  }
+  return { anchors, bundles, aliasBySha256 }
+}
+
+function toReason(reason: SvidFault): UntrustedReason {
+  return reason === 'certificate_wrong_purpose' ? 'certificate_not_for_client_auth' : reason
+}
+
+function malformed(detail: string, leaf?: Certificate): Untrusted {
+  if (leaf !== undefined) return untrusted(leaf, 'certificate_malformed', detail)
+  return {
+    kind: 'untrusted',
+    reason: 'certificate_malformed',
+    detail: escaped(detail),
+    claimed: {},
+  }
+}
+
+function untrusted(leaf: Certificate, reason: UntrustedReason, detail: string): Untrusted {
+  return { kind: 'untrusted', reason, detail: escaped(detail), claimed: claimedBy(leaf) }
+}
+
+function claimedBy(leaf: Certificate): ClaimedIdentity {
+  const spiffeId = leaf.uriNames.find(isSpiffeUri)
+  return {
+    subject: escaped(leaf.subject),
+    issuer: escaped(leaf.issuer),
+    ...(spiffeId === undefined ? {} : { spiffeId: escaped(spiffeId) }),
+    sha256: leaf.sha256,
+    notAfterMs: leaf.notAfterMs,
+  }
+}
+
+const longestClaim = 256
+
+/** Foreign text for logs and pages: control and format characters escaped, at most 256 characters. */
+function escaped(text: string): string {
+  const safe = text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  )
+  return safe.length > longestClaim ? `${safe.slice(0, longestClaim - 3)}...` : safe
+}
