@@ -84,7 +84,7 @@ export class ReplyHeadParser implements LineSink {
   }
 }
 
-const versionShape = /^HTTP\/[0-9]\.[0-9](?: |$)/
+const otherVersionShape = /^HTTP\/(?!1\.[01])[0-9]\.[0-9](?: |$)/
 const statusShape = /^[1-9][0-9]{2}$/
 const statusStart = 'HTTP/1.1 '.length
 const statusEnd = statusStart + 3
@@ -104,7 +104,7 @@ function parseStatusLine(line: string): StatusLine | ReplyFault {
 function parseVersion(line: string): 0 | 1 | ReplyFault {
   if (line.startsWith('HTTP/1.1 ')) return 1
   if (line.startsWith('HTTP/1.0 ')) return 0
-  return versionShape.test(line) && !line.startsWith('HTTP/1.') ? otherVersion : lineMalformed
+  return otherVersionShape.test(line) ? otherVersion : lineMalformed
 }
 
 function replyHead(
