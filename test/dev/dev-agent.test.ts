@@ -57,7 +57,7 @@ describe('DevAgent', () => {
       const { svids, federatedBundles, crl } = await client.fetchSvids().message(0)
       assert.equal(svids.length, 1)
       assert.equal(svids[0]?.spiffeId, billing)
-      assert.equal(svids[0]?.hint, '')
+      assert.equal(svids[0].hint, '')
       assert.deepEqual(leafOf(svids[0].x509Svid).uriNames, [billing])
       assert.equal(parseCertificates(svids[0].bundle).length, 1)
       assert.deepEqual([...federatedBundles.keys()], ['spiffe://partner.example'])
