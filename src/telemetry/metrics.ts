@@ -1,0 +1,205 @@
+import { setImmediate } from 'node:timers/promises'
+import { DecisionCounter } from './decision-counter.ts'
+import { LabelledMetric } from './labelled-metric.ts'
+import { describeMetric, type MetricDescription } from './metric-text.ts'
+import { RequestHistogram } from './request-histogram.ts'
+import type { LostSpansReason } from './span-pipeline.ts'
+import type {
+  BundleValidity,
+  ConfigFile,
+  ConfigReloadResult,
+  ConnectionProtocol,
+  HandshakeResult,
+  IdentityUpdateResult,
+  ReevaluationResult,
+  UpstreamErrorReason,
+} from './telemetry.ts'
+
+/**
+ * All metrics of DESIGN.md 10. Labels are bounded: no path, no key, no SPIFFE ID of a caller. What has a fixed set of label
+ * values is shown as 0 from the start.
+ */
+export class Metrics {
+  readonly decisions = new DecisionCounter()
+  readonly requests = new RequestHistogram()
+
+  readonly #connections = new LabelledMetric<[ConnectionProtocol]>(
+    gauge('postern_connections', 'Connections that are open now, by protocol.'),
+    ['protocol'],
+    [['http/1.1'], ['h2'], ['tcp'], ['websocket']],
+  )
+  readonly #handshakes = new LabelledMetric<[HandshakeResult]>(
+    counter('postern_handshakes_total', 'Beginnings of inbound connections by how they went.'),
+    ['result'],
+    [
+      ['certificate'],
+      ['anonymous'],
+      ['plaintext'],
+      ['failed'],
+      ['timeout'],
+      ['refused'],
+      ['resumed'],
+      ['identity_unavailable'],
+      ['too_many_connections'],
+    ],
+  )
+  readonly #upstreamErrors = new LabelledMetric<[UpstreamErrorReason]>(
+    counter(
+      'postern_upstream_errors_total',
+      'Requests that the workload did not answer, by reason.',
+    ),
+    ['reason'],
+    [['upstream_unavailable'], ['upstream_reset'], ['upstream_timeout'], ['upstream_malformed']],
+  )
+  readonly #svidNotAfter = new LabelledMetric<[string]>(
+    gauge('postern_svid_not_after_seconds', 'When our own SVID expires, seconds since 1970.'),
+    ['spiffe_id'],
+  )
+  readonly #bundleNotAfter = new LabelledMetric<[string]>(
+    gauge('postern_bundle_not_after_seconds', 'When a trust bundle expires, seconds since 1970.'),
+    ['trust_domain'],
+  )
+  readonly #identityUpdates = new LabelledMetric<[IdentityUpdateResult]>(
+    counter('postern_identity_updates_total', 'Updates of the Workload API by result.'),
+    ['result'],
+    [['accepted'], ['rejected']],
+  )
+  readonly #workloadApiConnected = new LabelledMetric<[]>(
+    gauge(
+      'postern_workload_api_connected',
+      'Whether the stream of the Workload API is open: 1 or 0.',
+    ),
+    [],
+    [[]],
+  )
+  readonly #epoch = new LabelledMetric<[]>(
+    gauge('postern_epoch', 'The number of the current trust state; it rises with every change.'),
+    [],
+    [[]],
+  )
+  readonly #reevaluated = new LabelledMetric<[ReevaluationResult]>(
+    counter(
+      'postern_connections_reevaluated_total',
+      'Open connections that were judged again after a change of trust, by result.',
+    ),
+    ['result'],
+    [['kept'], ['ended']],
+  )
+  readonly #configReloads = new LabelledMetric<[ConfigFile, ConfigReloadResult]>(
+    counter('postern_config_reloads_total', 'Reloads of the files by file and result.'),
+    ['file', 'result'],
+    (['config', 'products', 'api-keys'] as const).flatMap((file) =>
+      (['accepted', 'refused', 'unchanged'] as const).map(
+        (result): [ConfigFile, ConfigReloadResult] => [file, result],
+      ),
+    ),
+  )
+  readonly #auditDropped = new LabelledMetric<[]>(
+    counter(
+      'postern_audit_lines_dropped_total',
+      'Lines of the audit log that are lost because it could not be written.',
+    ),
+    [],
+    [[]],
+  )
+  readonly #spansDropped = new LabelledMetric<[LostSpansReason]>(
+    counter('postern_spans_dropped_total', 'Spans that are lost, by reason.'),
+    ['reason'],
+    [['queue_full'], ['export_failed']],
+  )
+
+  connections(change: 1 | -1, protocol: ConnectionProtocol): void {
+    this.#connections.add(change, protocol)
+  }
+
+  handshake(result: HandshakeResult): void {
+    this.#handshakes.add(1, result)
+  }
+
+  upstreamError(reason: UpstreamErrorReason): void {
+    this.#upstreamErrors.add(1, reason)
+  }
+
+  identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void {
+    this.#svidNotAfter.clear()
+    if (svid !== undefined) this.#svidNotAfter.set(svid.notAfterMs / 1_000, svid.spiffeId)
+  }
+
+  bundles(bundles: readonly BundleValidity[]): void {
+    this.#bundleNotAfter.clear()
+    for (const { trustDomain, notAfterMs } of bundles) {
+      this.#bundleNotAfter.set(notAfterMs / 1_000, trustDomain)
+    }
+  }
+
+  identityUpdate(result: IdentityUpdateResult): void {
+    this.#identityUpdates.add(1, result)
+  }
+
+  workloadApiConnected(connected: boolean): void {
+    this.#workloadApiConnected.set(connected ? 1 : 0)
+  }
+
+  epoch(epoch: number): void {
+    this.#epoch.set(epoch)
+  }
+
+  reevaluated(result: ReevaluationResult, count: number): void {
+    this.#reevaluated.add(count, result)
+  }
+
+  configReload(file: ConfigFile, result: ConfigReloadResult): void {
+    this.#configReloads.add(1, file, result)
+  }
+
+  auditDropped(lines: number): void {
+    this.#auditDropped.add(lines)
+  }
+
+  spansDropped(spans: number, reason: LostSpansReason): void {
+    this.#spansDropped.add(spans, reason)
+  }
+
+  /** The Prometheus text format 0.0.4. Lets the event loop go on between slices: one scrape may be megabytes. */
+  async text(): Promise<string> {
+    let text = ''
+    for (const family of [this.decisions, this.requests]) {
+      text += describeMetric(family.description)
+      let slices = 0
+      for (const slice of family.samples()) {
+        text += slice
+        if (++slices % slicesPerTurn === 0) await setImmediate()
+      }
+    }
+    return text + this.#rest()
+  }
+
+  #rest(): string {
+    return [
+      this.#connections,
+      this.#handshakes,
+      this.#upstreamErrors,
+      this.#svidNotAfter,
+      this.#bundleNotAfter,
+      this.#identityUpdates,
+      this.#workloadApiConnected,
+      this.#epoch,
+      this.#reevaluated,
+      this.#configReloads,
+      this.#auditDropped,
+      this.#spansDropped,
+    ]
+      .map((metric) => metric.text())
+      .join('')
+  }
+}
+
+const slicesPerTurn = 200
+
+function counter(name: string, help: string): MetricDescription {
+  return { name, help, type: 'counter' }
+}
+
+function gauge(name: string, help: string): MetricDescription {
+  return { name, help, type: 'gauge' }
+}

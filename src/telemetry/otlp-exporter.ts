@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs'
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
+import type { SpanExporter } from '@opentelemetry/sdk-trace'
+import { messageOf } from '../core/errors.ts'
+import type { Logger } from '../core/logger.ts'
+import type { OtlpExporterSettings } from './environment.ts'
+
+type OtlpOptions = NonNullable<ConstructorParameters<typeof OTLPTraceExporter>[0]>
+
+/** An exporter and the way to cut its connections. */
+export interface SpanSink {
+  readonly exporter: SpanExporter
+  /** Ends its connections, those in use too; it connects anew when there is something to send. */
+  disconnect(): void
+}
+
+/**
+ * Makes the OTLP exporter. Everything is passed explicitly, because the library otherwise reads the process's own
+ * environment; headers are the exception: those of the process are always added, ours win.
+ */
+export function otlpSink(settings: OtlpExporterSettings, logger: Logger): SpanSink {
+  const agent = createAgent(settings, logger)
+  const exporter = new OTLPTraceExporter({
+    url: settings.url,
+    headers: { ...settings.headers },
+    timeoutMillis: settings.timeoutMs,
+    // The type is an enum of a package that we do not depend on ourselves; its values are these words.
+    compression: settings.compression as unknown as NonNullable<OtlpOptions['compression']>,
+    concurrencyLimit: mostExportsAtOnce,
+    httpAgentOptions: () => Promise.resolve(agent),
+  })
+  return { exporter, disconnect: () => agent.destroy() }
+}
+
+/** One batch is sent at a time; more only where an earlier one was given up. */
+const mostExportsAtOnce = 4
+
+function createAgent(settings: OtlpExporterSettings, logger: Logger): HttpAgent {
+  if (settings.url.startsWith('http:')) return new HttpAgent({ keepAlive: true })
+  return new HttpsAgent({ keepAlive: true, ...readFiles(settings.files, logger) })
+}
+
+function readFiles(files: OtlpExporterSettings['files'], logger: Logger): Record<string, Buffer> {
+  const read: Record<string, Buffer> = {}
+  for (const [use, file] of Object.entries(files)) {
+    try {
+      read[use] = readFileSync(file)
+    } catch (error) {
+      logger.warn('a file for exporting spans cannot be read', {
+        file,
+        error: messageOf(error),
+      })
+    }
+  }
+  return read
+}

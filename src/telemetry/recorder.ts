@@ -1,0 +1,181 @@
+import type { SpanExporter } from '@opentelemetry/sdk-trace'
+import { type Clock, wait } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
+import type { Logger } from '../core/logger.ts'
+import { AuditLines } from './audit-line.ts'
+import { AuditLog, type AuditSink } from './audit-log.ts'
+import { type Environment, readTracingSettings } from './environment.ts'
+import { Metrics } from './metrics.ts'
+import type {
+  BundleValidity,
+  ConfigFile,
+  ConfigReloadResult,
+  ConnectionProtocol,
+  DecisionRecord,
+  HandshakeResult,
+  IdentityUpdateResult,
+  Outcome,
+  ReevaluationResult,
+  Telemetry,
+  Trace,
+  UpstreamErrorReason,
+} from './telemetry.ts'
+import { Tracing } from './tracing.ts'
+
+export interface RecorderOptions {
+  /** The standard `OTEL_*` variables are read from it. */
+  readonly env: Environment
+  readonly clock: Clock
+  readonly logger: Logger
+  /** The sink is closed with the recorder. `maxHeldChars`: what waits for it at most; default 8 MiB. */
+  readonly audit: { readonly sink: AuditSink; readonly maxHeldChars?: number }
+  readonly serviceVersion: string
+  /** Receives the spans instead of the exporter that `env` names. */
+  readonly spanExporter?: SpanExporter
+  /** Longest wait for the collector and the disk in `flush` and `close`, milliseconds. Default 5000. */
+  readonly flushTimeoutMs?: number
+}
+
+const defaultFlushTimeoutMs = 5_000
+
+/** The `Telemetry` of a running sidecar: OpenTelemetry spans, Prometheus metrics, and the audit log. */
+export class Recorder implements Telemetry {
+  readonly #options: RecorderOptions
+  readonly #metrics = new Metrics()
+  readonly #lines = new AuditLines()
+  readonly #audit: AuditLog
+  readonly #tracing: Tracing
+  #closing: Promise<void> | undefined
+
+  private constructor(options: RecorderOptions) {
+    const { clock, logger, audit, env } = options
+    this.#options = options
+    this.#audit = new AuditLog({
+      ...audit,
+      clock,
+      logger,
+      onDropped: (lines) => this.#metrics.auditDropped(lines),
+    })
+    this.#tracing = new Tracing({
+      ...options,
+      ...(options.spanExporter === undefined ? {} : { exporter: options.spanExporter }),
+      settings: readTracingSettings(env, (variable, expected) =>
+        logger.warn('OpenTelemetry setting is not usable', { variable, expected }),
+      ),
+      onLost: (spans, reason) => this.#metrics.spansDropped(spans, reason),
+    })
+  }
+
+  /** Never fails because of `env`: a setting that is not usable is told to the logger. The caller closes it. */
+  static start(options: RecorderOptions): Promise<Recorder> {
+    return Promise.resolve(new Recorder(options))
+  }
+
+  begin(traceparent: string | undefined, tracestate: string | undefined): Trace {
+    return this.#tracing.begin(traceparent, tracestate)
+  }
+
+  decided(trace: Trace, record: DecisionRecord): void {
+    this.#metrics.decisions.count(record.decision)
+    this.#tracing.decided(trace, record)
+  }
+
+  finished(trace: Trace, record: DecisionRecord, outcome: Outcome): void {
+    if (record.request !== undefined) {
+      this.#metrics.requests.observe(record.decision.product, outcome.status, outcome.durationMs)
+    }
+    this.#tracing.finished(trace, record, outcome)
+    this.#audit.append(this.#lines.render(trace.traceId, record, outcome))
+  }
+
+  connectionOpened(protocol: ConnectionProtocol): void {
+    this.#metrics.connections(1, protocol)
+  }
+
+  connectionClosed(protocol: ConnectionProtocol): void {
+    this.#metrics.connections(-1, protocol)
+  }
+
+  handshake(result: HandshakeResult): void {
+    this.#metrics.handshake(result)
+  }
+
+  upstreamError(reason: UpstreamErrorReason): void {
+    this.#metrics.upstreamError(reason)
+  }
+
+  identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void {
+    this.#metrics.identity(svid)
+  }
+
+  bundles(bundles: readonly BundleValidity[]): void {
+    this.#metrics.bundles(bundles)
+  }
+
+  identityUpdate(result: IdentityUpdateResult): void {
+    this.#metrics.identityUpdate(result)
+  }
+
+  workloadApiConnected(connected: boolean): void {
+    this.#metrics.workloadApiConnected(connected)
+  }
+
+  epoch(epoch: number): void {
+    this.#metrics.epoch(epoch)
+  }
+
+  reevaluated(result: ReevaluationResult, count = 1): void {
+    this.#metrics.reevaluated(result, count)
+  }
+
+  configReload(file: ConfigFile, result: ConfigReloadResult): void {
+    this.#metrics.configReload(file, result)
+  }
+
+  metricsText(): Promise<string> {
+    return this.#metrics.text()
+  }
+
+  async flush(): Promise<void> {
+    await Promise.all([
+      this.#inTime('audit log', this.#audit.flush()),
+      this.#inTime('spans', this.#tracing.flush()),
+    ])
+  }
+
+  reopenAudit(): Promise<void> {
+    return this.#audit.reopen()
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([
+      this.#inTime('audit log', this.#audit.close()),
+      this.#inTime('spans', this.#tracing.shutdown()),
+    ])
+    this.#tracing.disconnect()
+  }
+
+  /** A disk or collector that hangs must not keep a sidecar from its end. */
+  async #inTime(what: 'audit log' | 'spans', work: Promise<void>): Promise<void> {
+    const { clock, logger, flushTimeoutMs = defaultFlushTimeoutMs } = this.#options
+    const stop = new AbortController()
+    try {
+      const late = wait(clock, flushTimeoutMs, stop.signal)
+      if (await Promise.race([work.then(() => false), late])) {
+        logger.warn('records could not be written in time', { what, timeoutMs: flushTimeoutMs })
+      }
+    } catch (error) {
+      logger.warn('records could not be written', { what, error: messageOf(error) })
+    } finally {
+      stop.abort()
+    }
+  }
+}

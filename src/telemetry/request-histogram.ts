@@ -1,0 +1,89 @@
+import { STATUS_CODES } from 'node:http'
+import { type MetricDescription, renderLabels, renderSample } from './metric-text.ts'
+import { ProductCells } from './product-cells.ts'
+
+/** Upper bounds, seconds: what a local workload takes, and the second where callers lose patience. */
+export const durationBounds = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+] as const
+
+interface Cell {
+  readonly labels: string
+  readonly counts: Float64Array
+  sumSeconds: number
+}
+
+const labelNames = ['product', 'code']
+
+/** The statuses that are told apart: those with a meaning, and 499 for a caller that left. */
+const knownCodes = new Set([...Object.keys(STATUS_CODES), '499'])
+
+/**
+ * `postern_request_duration_seconds`. Kept by hand for the same reason as `DecisionCounter`; and written by hand because the
+ * SDK's serializer holds the event loop for 0.3 s with 1,000 products, and cannot be interrupted (bench/records.ts).
+ */
+export class RequestHistogram {
+  readonly description: MetricDescription = {
+    name: 'postern_request_duration_seconds',
+    type: 'histogram',
+    help: 'Time from the head of a request to the last byte of its reply, by product and status code.',
+  }
+  readonly #products = new ProductCells<{ product: string; byCode: Map<string, Cell> }>(
+    (product) => ({ product, byCode: new Map() }),
+  )
+
+  readonly #codeLabels = Array.from({ length: 600 }, (_, status) => codeLabel(status))
+
+  /** A duration that is no number counts as 0. */
+  observe(product: string | undefined, status: number, durationMs: number): void {
+    const cells = this.#products.of(product)
+    const code = this.#codeLabels[status] ?? 'other'
+    const cell = cells.byCode.get(code) ?? addCell(cells.product, cells.byCode, code)
+    const seconds = durationMs > 0 ? durationMs / 1_000 : 0
+    cell.sumSeconds += seconds
+    const bucket = bucketOf(seconds)
+    cell.counts[bucket] = (cell.counts[bucket] ?? 0) + 1
+  }
+
+  /** The samples in slices. */
+  *samples(): Iterable<string> {
+    for (const { byCode } of this.#products.values()) {
+      for (const cell of byCode.values()) yield this.#cellText(cell)
+    }
+  }
+
+  #cellText(cell: Cell): string {
+    const { name } = this.description
+    let text = ''
+    let total = 0
+    for (const [i, count] of cell.counts.entries()) {
+      total += count
+      const bound = durationBounds[i]
+      text += renderSample(`${name}_bucket`, `${cell.labels},le="${bound ?? '+Inf'}"`, total)
+    }
+    text += renderSample(`${name}_sum`, cell.labels, cell.sumSeconds)
+    return text + renderSample(`${name}_count`, cell.labels, total)
+  }
+}
+
+function addCell(product: string, byCode: Map<string, Cell>, code: string): Cell {
+  const cell = {
+    labels: renderLabels(labelNames, [product, code]),
+    counts: new Float64Array(durationBounds.length + 1),
+    sumSeconds: 0,
+  }
+  byCode.set(code, cell)
+  return cell
+}
+
+/** The workload may answer with any number: one without a meaning counts for its class. */
+function codeLabel(status: number): string {
+  if (knownCodes.has(String(status))) return String(status)
+  return status >= 100 ? `${Math.floor(status / 100)}xx` : 'other'
+}
+
+function bucketOf(seconds: number): number {
+  let bucket = 0
+  while (seconds > (durationBounds[bucket] ?? Infinity)) bucket++
+  return bucket
+}

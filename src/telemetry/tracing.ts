@@ -1,0 +1,194 @@
+import { type SpanContext, SpanKind, TraceFlags, createTraceState } from '@opentelemetry/api'
+import { ConsoleSpanExporter, type SpanExporter } from '@opentelemetry/sdk-trace'
+import type { Clock } from '../core/clock.ts'
+import type { Logger } from '../core/logger.ts'
+import type { ExporterSettings, TracingSettings } from './environment.ts'
+import { otlpSink, type SpanSink } from './otlp-exporter.ts'
+import { RandomIds } from './random-ids.ts'
+import { type Sample, sampler } from './sampling.ts'
+import { authorizeAttributes, errorType, requestAttributes, spanName } from './span-attributes.ts'
+import { type LostSpansReason, SpanPipeline } from './span-pipeline.ts'
+import type { DecisionRecord, Outcome, Recording, Trace } from './telemetry.ts'
+import {
+  type CallerSpan,
+  formatTraceparent,
+  parseTraceparent,
+  parseTracestate,
+  unsampled,
+} from './trace-context.ts'
+
+export interface TracingOptions {
+  readonly settings: TracingSettings
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly serviceVersion: string
+  /** Instead of what the settings name. */
+  readonly exporter?: SpanExporter
+  readonly onLost: (spans: number, reason: LostSpansReason) => void
+}
+
+/**
+ * W3C context and spans. Spans are made when they are over, from the record: an unsampled request then costs no more than
+ * its ids, and nothing is left open when a connection dies. No global of the OpenTelemetry API is touched.
+ */
+export class Tracing {
+  readonly #clock: Clock
+  readonly #ids = new RandomIds()
+  readonly #sample: Sample | undefined
+  readonly #pipeline: SpanPipeline | undefined
+
+  /** Without an exporter nothing is recorded, and the context of the caller passes as it came. */
+  constructor(options: TracingOptions) {
+    this.#clock = options.clock
+    const sink = spanSink(options)
+    if (sink === undefined) return
+    this.#sample = sampler(options.settings.sampling)
+    this.#pipeline = new SpanPipeline({ ...options, ...options.settings, sink })
+  }
+
+  begin(traceparent: string | undefined, tracestate: string | undefined): Trace {
+    const caller = parseTraceparent(traceparent)
+    return caller === undefined
+      ? this.#beginNew()
+      : this.#continue(caller, parseTracestate(tracestate))
+  }
+
+  #beginNew(): Trace {
+    const traceId = this.#ids.traceId()
+    if (this.#sample === undefined) return { traceId, traceparent: undefined }
+    const spanId = this.#ids.spanId()
+    if (!this.#sample(traceId, undefined)) {
+      return { traceId, traceparent: formatTraceparent(traceId, spanId, false) }
+    }
+    return {
+      traceId,
+      traceparent: formatTraceparent(traceId, spanId, true),
+      recording: this.#record(spanId),
+    }
+  }
+
+  #continue(caller: CallerSpan, tracestate: string | undefined): Trace {
+    const { traceId } = caller
+    const state = tracestate === undefined ? {} : { tracestate }
+    if (this.#sample === undefined) return { traceId, traceparent: caller.traceparent, ...state }
+    if (!this.#sample(traceId, caller.sampled)) {
+      return { traceId, traceparent: unsampled(caller), ...state }
+    }
+    const spanId = this.#ids.spanId()
+    return {
+      traceId,
+      traceparent: formatTraceparent(traceId, spanId, true),
+      ...state,
+      recording: { ...this.#record(spanId), parentSpanId: caller.spanId },
+    }
+  }
+
+  #record(spanId: string): Recording {
+    return { spanId, startMs: this.#clock.now(), startMonotonicMs: this.#clock.monotonic() }
+  }
+
+  /** The `authorize` span: below the span of the request, or alone where there is no HTTP request. */
+  decided(trace: Trace, record: DecisionRecord): void {
+    if (trace.recording === undefined || this.#pipeline === undefined) return
+    const isAlone = record.request === undefined
+    const { decision } = record
+    this.#pipeline.span({
+      name: 'authorize',
+      kind: SpanKind.INTERNAL,
+      traceId: trace.traceId,
+      ...(isAlone ? { spanId: trace.recording.spanId } : {}),
+      parent: isAlone ? callerContext(trace, trace.recording) : ownContext(trace, trace.recording),
+      attributes: authorizeAttributes(record),
+      // A deny is what this span is for, and no error. To have no identity is one.
+      ...(decision.reason === 'identity_unavailable' ? { error: decision.reason } : {}),
+      startMs: trace.recording.startMs,
+      endMs: this.#elapsed(trace.recording),
+    })
+  }
+
+  /** The span of the request. */
+  finished(trace: Trace, record: DecisionRecord, outcome: Outcome): void {
+    const { request } = record
+    if (trace.recording === undefined || request === undefined) return
+    const isServer = record.direction === 'inbound'
+    const error = isFailure(outcome, isServer) ? errorType(outcome) : undefined
+    this.#pipeline?.span({
+      name: spanName(request.method),
+      kind: isServer ? SpanKind.SERVER : SpanKind.CLIENT,
+      traceId: trace.traceId,
+      spanId: trace.recording.spanId,
+      parent: callerContext(trace, trace.recording),
+      attributes: requestAttributes(record, request, outcome),
+      ...(error === undefined ? {} : { error }),
+      startMs: trace.recording.startMs,
+      endMs: this.#elapsed(trace.recording),
+    })
+  }
+
+  /** The wall clock may jump while a request runs. */
+  #elapsed(recording: Recording): number {
+    return recording.startMs + (this.#clock.monotonic() - recording.startMonotonicMs)
+  }
+
+  /** Exports what is waiting; rejects when that fails. */
+  async flush(): Promise<void> {
+    await this.#pipeline?.flush()
+  }
+
+  /** Exports what is waiting and releases the exporter; rejects when that fails. */
+  async shutdown(): Promise<void> {
+    await this.#pipeline?.shutdown()
+  }
+
+  /** Cuts the exporter's connections. */
+  disconnect(): void {
+    this.#pipeline?.disconnect()
+  }
+}
+
+/**
+ * HTTP spans, "Status": of a server, 4xx is the caller's error and not ours; an error below 400 is one that broke off
+ * the reply.
+ */
+function isFailure(outcome: Outcome, isServer: boolean): boolean {
+  if (outcome.status >= 500) return true
+  if (outcome.status >= 400) return !isServer
+  return outcome.error !== undefined
+}
+
+function callerContext(trace: Trace, recording: Recording): SpanContext | undefined {
+  return recording.parentSpanId === undefined
+    ? undefined
+    : { ...spanContext(trace, recording.parentSpanId), isRemote: true }
+}
+
+function ownContext(trace: Trace, recording: Recording): SpanContext {
+  return spanContext(trace, recording.spanId)
+}
+
+function spanContext(trace: Trace, spanId: string): SpanContext {
+  return {
+    traceId: trace.traceId,
+    spanId,
+    traceFlags: TraceFlags.SAMPLED,
+    ...(trace.tracestate === undefined ? {} : { traceState: createTraceState(trace.tracestate) }),
+  }
+}
+
+function spanSink(options: TracingOptions): SpanSink | undefined {
+  if (options.exporter !== undefined) {
+    return { exporter: options.exporter, disconnect: () => undefined }
+  }
+  return configuredSink(options.settings.exporter, options.logger)
+}
+
+function configuredSink(settings: ExporterSettings, logger: Logger): SpanSink | undefined {
+  switch (settings.kind) {
+    case 'none':
+      return undefined
+    case 'console':
+      return { exporter: new ConsoleSpanExporter(), disconnect: () => undefined }
+    case 'otlp':
+      return otlpSink(settings, logger)
+  }
+}
