@@ -1,0 +1,41 @@
+import type { Clock } from '../core/clock.ts'
+import type { Logger } from '../core/logger.ts'
+import type { RateLimiter } from '../policy/rate-limiter.ts'
+import type { TrustState } from '../policy/trust-state.ts'
+import type { Deadlines } from '../proxy/deadlines.ts'
+import type { HeaderRules } from '../proxy/header-rules.ts'
+import type { Upstream } from '../proxy/ends.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { DecisionIds } from './decision-ids.ts'
+import type { Verdicts } from './verdicts.ts'
+
+/** Where the workload listens, by the address that a product names; undefined: the listener's own upstream. */
+export interface Upstreams {
+  at(address: string | undefined): Upstream
+}
+
+/** What all connections of one inbound listener share. */
+export interface InboundContext {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  /** The trust state of this moment; asked anew for every request. */
+  readonly trust: { readonly current: TrustState }
+  readonly verdicts: Verdicts
+  readonly rules: HeaderRules
+  readonly limiter: RateLimiter
+  readonly decisionIds: DecisionIds
+  readonly upstreams: Upstreams
+  readonly deadlines: Deadlines
+  readonly settings: InboundSettings
+}
+
+export interface InboundSettings {
+  readonly untrustedCertificate: 'refuse' | 'ignore'
+  /** Bytes of a request's body. */
+  readonly maxBodyBytes: number
+  /** Bytes of a request's head. */
+  readonly maxHeaderBytes: number
+  readonly headerTimeoutMs: number
+  readonly idleTimeoutMs: number
+}

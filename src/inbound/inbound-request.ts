@@ -1,0 +1,92 @@
+import type { Decision } from '../policy/decision.ts'
+import type { Peer } from '../policy/peer.ts'
+import type { IncomingRequest, ReplySink, UpstreamFailure } from '../proxy/ends.ts'
+import type { ExchangeOutcome, ExchangeOwner } from '../proxy/exchange.ts'
+import type { ScannedRequest } from '../proxy/header-rules.ts'
+import type { DecisionRecord, Trace } from '../telemetry/telemetry.ts'
+import type { InboundContext } from './context.ts'
+import type { ConnectionFacts } from './inbound-connection.ts'
+import { respond, respondFailed } from './respond.ts'
+
+interface DecidedRequest {
+  readonly facts: ConnectionFacts
+  readonly request: IncomingRequest
+  readonly scanned: ScannedRequest
+  readonly peer: Peer
+  readonly decision: Decision
+  readonly nowMs: number
+}
+
+/** One decided request and its records, from the decision to the last byte. */
+export class InboundRequest implements ExchangeOwner {
+  readonly trace: Trace
+  readonly #context: InboundContext
+  readonly #record: DecisionRecord
+  readonly #startedMs: number
+
+  private constructor(context: InboundContext, trace: Trace, record: DecisionRecord) {
+    this.#context = context
+    this.trace = trace
+    this.#record = record
+    this.#startedMs = context.clock.monotonic()
+  }
+
+  /** Records the decision. */
+  static begin(context: InboundContext, decided: DecidedRequest): InboundRequest {
+    const { facts, request, scanned } = decided
+    const trace = context.telemetry.begin(scanned.traceparent, scanned.tracestate)
+    const record: DecisionRecord = {
+      id: context.decisionIds.next(),
+      atMs: decided.nowMs,
+      direction: 'inbound',
+      decision: decided.decision,
+      peer: decided.peer,
+      protocol: facts.protocol,
+      clientAddress: facts.clientAddress,
+      clientPort: facts.clientPort,
+      request: {
+        method: request.method,
+        host: request.authority,
+        path: withoutQuery(request.path),
+      },
+    }
+    context.telemetry.decided(trace, record)
+    return new InboundRequest(context, trace, record)
+  }
+
+  /** The decision id. */
+  get id(): string {
+    return this.#record.id
+  }
+
+  replyToFailure(failure: UpstreamFailure, reply: ReplySink): number {
+    this.#context.telemetry.upstreamError(failure.reason)
+    this.#context.logger.warn('workload failed', {
+      reason: failure.reason,
+      detail: failure.detail,
+      decisionId: this.id,
+    })
+    return respondFailed(reply, failure, this.id)
+  }
+
+  replyToLargeBody(reply: ReplySink): number {
+    respond(reply, {
+      status: 413,
+      reason: 'body_too_large',
+      detail: 'the body of the request is larger than is allowed here',
+      decisionId: this.id,
+      closeAfter: true,
+    })
+    return 413
+  }
+
+  exchangeEnded(outcome: ExchangeOutcome): void {
+    const durationMs = this.#context.clock.monotonic() - this.#startedMs
+    this.#context.telemetry.finished(this.trace, this.#record, { ...outcome, durationMs })
+  }
+}
+
+function withoutQuery(path: string): string {
+  const at = path.indexOf('?')
+  return at === -1 ? path : path.slice(0, at)
+}

@@ -1,0 +1,199 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
+import { messageOf, PosternError } from '../core/errors.ts'
+import { Http1Downstream } from '../proxy/http1-downstream.ts'
+import { type ListenerTls, listenerTlsOptions, type ServerIdentity } from '../tls/context.ts'
+import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
+import type { InboundContext } from './context.ts'
+import { InboundConnection } from './inbound-connection.ts'
+
+export interface InboundServerOptions {
+  readonly context: InboundContext
+  readonly host: string
+  /** 0: any free port. */
+  readonly port: number
+  readonly tls: ListenerTls
+  /** Connections at once; above it new ones are closed. */
+  readonly maxConnections: number
+}
+
+/** How often the drain looks whether the last connection has ended. */
+const drainPollMs = 20
+
+/**
+ * The one port. It is bound from the start; until `useIdentity` gives it a certificate, and after `loseIdentity`, new
+ * connections are closed at once, because without a certificate no TLS server can say anything.
+ */
+export class InboundServer {
+  readonly #options: InboundServerOptions
+  readonly #listener: Server
+  readonly #connections = new Set<Http1Downstream>()
+  #tls: TlsServer | undefined
+  #hasIdentity = false
+  #draining = false
+
+  private constructor(options: InboundServerOptions) {
+    this.#options = options
+    this.#listener = createServer({ noDelay: true }, (socket) => this.#accept(socket))
+    this.#listener.maxConnections = options.maxConnections
+    this.#listener.on('drop', () => options.context.telemetry.handshake('too_many_connections'))
+  }
+
+  /** Resolves when the port is bound. Throws `PosternError` ERR_LISTEN_FAILED. */
+  static async start(options: InboundServerOptions): Promise<InboundServer> {
+    const server = new InboundServer(options)
+    await server.#listen()
+    return server
+  }
+
+  /** The bound port. */
+  get port(): number {
+    const address = this.#listener.address()
+    return typeof address === 'object' && address !== null ? address.port : this.#options.port
+  }
+
+  get connections(): number {
+    return this.#connections.size
+  }
+
+  /**
+   * Serves new handshakes with this SVID. Live connections go on with the one they have.
+   * Throws `PosternError` ERR_TLS_CONTEXT; the previous one then serves on.
+   */
+  useIdentity(identity: ServerIdentity): void {
+    try {
+      const options = listenerTlsOptions(identity, this.#options.tls)
+      if (this.#tls === undefined) this.#tls = this.#createTls(options)
+      else this.#tls.setSecureContext(options)
+    } catch (cause) {
+      throw new PosternError(
+        'ERR_TLS_CONTEXT',
+        `SVID not taken into service: ${messageOf(cause)}`,
+        {
+          cause,
+        },
+      )
+    }
+    this.#hasIdentity = true
+  }
+
+  /** Our SVID has expired or was withdrawn: no new handshakes until the next `useIdentity`. */
+  loseIdentity(): void {
+    this.#hasIdentity = false
+  }
+
+  /**
+   * Stops accepting, lets running requests finish, and ends connections as they become idle; at `timeoutMs` the rest is
+   * cut. Resolves when the last one is gone.
+   */
+  async drain(timeoutMs: number): Promise<void> {
+    const { clock } = this.#options.context
+    this.#draining = true
+    this.#listener.close()
+    for (const connection of this.#connections) connection.drain()
+    const endMs = clock.monotonic() + timeoutMs
+    while (this.#connections.size > 0 && clock.monotonic() < endMs) {
+      await new Promise<void>((resolve) => {
+        clock.setTimer(drainPollMs, resolve, { keepAlive: true })
+      })
+    }
+    this.close()
+  }
+
+  /** Cuts everything. Idempotent. */
+  close(): void {
+    this.#draining = true
+    this.#listener.close()
+    for (const connection of this.#connections) connection.destroy()
+  }
+
+  #listen(): Promise<void> {
+    const { host, port } = this.#options
+    return new Promise((resolve, reject) => {
+      this.#listener.once('error', (cause) => {
+        reject(
+          new PosternError(
+            'ERR_LISTEN_FAILED',
+            `cannot listen on ${host}:${port}: ${cause.message}`,
+            {
+              cause,
+            },
+          ),
+        )
+      })
+      this.#listener.listen(port, host, () => {
+        this.#listener.removeAllListeners('error')
+        this.#listener.on('error', (error) =>
+          this.#options.context.logger.warn('accept failed', { error: error.message }),
+        )
+        resolve()
+      })
+    })
+  }
+
+  #accept(socket: Socket): void {
+    // A reset can arrive before any protocol has taken the socket.
+    socket.on('error', () => socket.destroy())
+    if (!this.#hasIdentity || this.#tls === undefined) {
+      this.#options.context.telemetry.handshake('identity_unavailable')
+      socket.destroy()
+    } else {
+      this.#tls.emit('connection', socket)
+    }
+  }
+
+  #createTls(options: ReturnType<typeof listenerTlsOptions>): TlsServer {
+    const { telemetry, logger } = this.#options.context
+    const server = createTlsServer(options, (socket) => this.#onSecure(socket))
+    server.on('tlsClientError', (error, socket) => {
+      telemetry.handshake('failed')
+      logger.debug('handshake failed', { error: error.message })
+      socket.destroy()
+    })
+    return server
+  }
+
+  #onSecure(socket: TLSSocket): void {
+    const { telemetry } = this.#options.context
+    if (socket.isSessionReused()) {
+      // Cannot happen with the options of tls/context.ts. If it does, nothing was proven on this connection.
+      telemetry.handshake('resumed')
+      socket.destroy()
+      return
+    }
+    const presented = readPresentedChain(socket)
+    if (presented === undefined) return
+    telemetry.handshake(presented.certificates.length === 0 ? 'anonymous' : 'certificate')
+    this.#serve(socket, presented)
+  }
+
+  #serve(socket: Socket, presented: PresentedChain | 'plaintext'): void {
+    const { context } = this.#options
+    const { settings, telemetry } = context
+    const connection = new InboundConnection(context, {
+      presented,
+      protocol: 'http/1.1',
+      clientAddress: plainAddress(socket.remoteAddress),
+      clientPort: socket.remotePort ?? 0,
+    })
+    const end = new Http1Downstream(socket, connection, {
+      deadlines: context.deadlines,
+      limits: { maxHeadBytes: settings.maxHeaderBytes },
+      headerTimeoutMs: settings.headerTimeoutMs,
+      idleTimeoutMs: settings.idleTimeoutMs,
+    })
+    this.#connections.add(end)
+    telemetry.connectionOpened('http/1.1')
+    socket.once('close', () => {
+      this.#connections.delete(end)
+      telemetry.connectionClosed('http/1.1')
+    })
+    if (this.#draining) end.drain()
+  }
+}
+
+/** IPv4 callers of a dual-stack socket are written as IPv4. */
+function plainAddress(address: string | undefined): string {
+  if (address === undefined) return 'unknown'
+  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address
+}

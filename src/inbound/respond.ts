@@ -1,0 +1,131 @@
+import type { Decision, DenyReason } from '../policy/decision.ts'
+import type { ReplySink, UpstreamFailure, UpstreamFailureReason } from '../proxy/ends.ts'
+
+type Deny = Extract<Decision, { outcome: 'deny' }>
+
+/** A reply that we write ourselves (RFC 9457). */
+export interface Problem {
+  readonly status: number
+  /** Machine-readable: one of the reason codes in the README. */
+  readonly reason: string
+  readonly detail: string
+  readonly decisionId: string
+  /** Further header fields: name, value, name, value. */
+  readonly fields?: readonly string[]
+  /** The connection ends after this reply. */
+  readonly closeAfter?: boolean
+}
+
+const titles: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  413: 'Content Too Large',
+  414: 'URI Too Long',
+  417: 'Expectation Failed',
+  429: 'Too Many Requests',
+  431: 'Request Header Fields Too Large',
+  500: 'Internal Server Error',
+  501: 'Not Implemented',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+  505: 'HTTP Version Not Supported',
+}
+
+/** What a caller may know; the steps stay with the operator, who finds them by the decision id. */
+const denials: Readonly<Record<DenyReason, string>> = {
+  identity_unavailable: 'this sidecar holds no valid identity at the moment',
+  certificate_malformed: 'the client certificate cannot be read',
+  certificate_expired: 'the client certificate, or one on its path, has expired',
+  certificate_not_yet_valid: 'the client certificate, or one on its path, is not valid yet',
+  certificate_not_for_client_auth: 'the client certificate is not meant for client authentication',
+  svid_malformed: 'the client certificate breaks a rule for X.509-SVIDs',
+  trust_domain_unknown: 'no trust bundle is held for the trust domain of the client certificate',
+  issuer_unknown: 'the client certificate was not issued by a CA that may vouch for it here',
+  path_invalid: 'the path from the client certificate to a trusted CA is not valid',
+  certificate_revoked: 'the client certificate was revoked',
+  product_unmapped: 'the caller is known but is mapped to no product',
+  credential_missing: 'present a client certificate or an API key',
+  api_key_unknown: 'the API key is not known',
+  api_key_expired: 'the API key has expired',
+  api_key_not_yet_valid: 'the API key is not valid yet',
+  credential_not_accepted: 'the product does not accept this kind of credential',
+  request_not_allowed: 'the product does not allow this method, host or path',
+  rate_limited: 'the product allows no more requests at the moment',
+}
+
+const failures: Readonly<Record<UpstreamFailureReason, { status: number; detail: string }>> = {
+  upstream_unavailable: { status: 503, detail: 'the workload cannot be reached' },
+  upstream_reset: { status: 502, detail: 'the workload ended the connection before its reply' },
+  upstream_malformed: { status: 502, detail: 'the workload did not answer in valid HTTP' },
+  upstream_timeout: { status: 504, detail: 'the workload did not answer in time' },
+}
+
+/** Answers a deny. A caller whose certificate was refused is also hung up on: what it proved will not change. */
+export function respondDenied(
+  reply: ReplySink,
+  decision: Deny,
+  decisionId: string,
+  options: { readonly closeAfter: boolean },
+): void {
+  respond(reply, {
+    status: decision.status,
+    reason: decision.reason,
+    detail: denials[decision.reason],
+    decisionId,
+    fields: denialFields(decision),
+    closeAfter: options.closeAfter,
+  })
+}
+
+/** Answers in the place of a workload that did not. Returns the status. */
+export function respondFailed(
+  reply: ReplySink,
+  failure: UpstreamFailure,
+  decisionId: string,
+): number {
+  const { status, detail } = failures[failure.reason]
+  respond(reply, { status, reason: failure.reason, detail, decisionId })
+  return status
+}
+
+/** Writes a whole reply. The body is JSON and holds nothing that the caller sent. */
+export function respond(reply: ReplySink, problem: Problem): void {
+  const body = Buffer.from(
+    `${JSON.stringify({
+      type: `urn:postern:reason:${problem.reason}`,
+      title: titles[problem.status] ?? 'Error',
+      status: problem.status,
+      detail: problem.detail,
+      reason: problem.reason,
+      decision_id: problem.decisionId,
+    })}\n`,
+  )
+  reply.replyHead({
+    status: problem.status,
+    reason: titles[problem.status] ?? 'Error',
+    fields: [
+      'content-type',
+      'application/problem+json',
+      'cache-control',
+      'no-store',
+      ...(problem.fields ?? []),
+    ],
+    length: body.length,
+    connectionOptions: [],
+    closeAfter: problem.closeAfter === true,
+  })
+  reply.replyData(body)
+  reply.replyEnd([])
+}
+
+function denialFields(decision: Deny): readonly string[] {
+  if (decision.status === 401) return ['www-authenticate', 'ApiKey realm="postern"']
+  if (decision.retryAfterSeconds !== undefined) {
+    return ['retry-after', String(decision.retryAfterSeconds)]
+  }
+  return []
+}

@@ -1,0 +1,125 @@
+import type { Fields } from '../core/fields.ts'
+
+/**
+ * The two directions of one request and its reply. Each protocol's downstream end implements `ReplySink` and calls a
+ * `RequestSink`; each upstream end does the reverse; `Exchange` stands between them. No end knows the other's protocol.
+ *
+ * Calls come in this order: data any number of times, then the end once, or aborted/failed once at any point; nothing after that.
+ * Bytes are credited back (`requestTaken`, `replyTaken`) when they have left this process, which is what bounds memory:
+ * a source that has more than its window of bytes outstanding stops reading.
+ */
+export interface RequestSink {
+  requestData(chunk: Buffer): void
+  requestEnd(trailers: Fields): void
+  /** The caller went away or broke the protocol. */
+  requestAborted(): void
+  /** So many bytes of the reply's body have left towards the caller. */
+  replyTaken(bytes: number): void
+  /** Nothing more comes from the read that is being handled: what was collected leaves in one write. */
+  requestFlush(): void
+}
+
+/** The other direction; see `RequestSink`. */
+export interface ReplySink {
+  /** 1xx other than 101. */
+  replyInformational(status: number, fields: Fields): void
+  replyHead(head: ReplyHead): void
+  replyData(chunk: Buffer): void
+  replyEnd(trailers: Fields): void
+  /** The upstream failed; the exchange turns this into a reply, a retry or an abort. */
+  replyFailed(failure: UpstreamFailure): void
+  /** So many bytes of the request's body have left towards the workload. */
+  requestTaken(bytes: number): void
+  replyFlush(): void
+}
+
+/** Exact bytes; 'none': no body and no framing field; 'unknown': a body that ends when it ends. */
+export type BodyLength = number | 'none' | 'unknown'
+
+/** The head of a request as a downstream end hands it on: protocol-neutral, checked, not yet stripped of anything. */
+export interface IncomingRequest {
+  readonly method: string
+  /** Origin form with the query, or `*`. */
+  readonly path: string
+  /** `host[:port]`; '' only where HTTP/1.0 sent none. */
+  readonly authority: string
+  readonly fields: Fields
+  readonly length: BodyLength
+  /** Lower-cased names that the Connection field lists; empty with HTTP/2. */
+  readonly connectionOptions: readonly string[]
+}
+
+/** The head of a request as the upstream end sends it: nothing hop-by-hop, no framing, no Host. */
+export interface OutgoingRequest {
+  readonly method: string
+  readonly path: string
+  readonly authority: string
+  readonly fields: Fields
+  readonly length: BodyLength
+  /** The caller said `TE: trailers`. */
+  readonly wantsTrailers: boolean
+}
+
+/** The head of a reply. From an upstream end: as received; to a downstream end: nothing hop-by-hop, no framing. */
+export interface ReplyHead {
+  readonly status: number
+  readonly reason: string
+  readonly fields: Fields
+  /** With HEAD and 304 the length that a body would have had, when the workload named it. */
+  readonly length: BodyLength
+  readonly connectionOptions: readonly string[]
+  /** The downstream connection ends after this reply. */
+  readonly closeAfter?: boolean
+}
+
+/** Why no (whole) reply came; the reasons of DESIGN.md 8. */
+export type UpstreamFailureReason =
+  'upstream_unavailable' | 'upstream_reset' | 'upstream_timeout' | 'upstream_malformed'
+
+export interface UpstreamFailure {
+  readonly reason: UpstreamFailureReason
+  /** For logs: what happened, no secret. */
+  readonly detail: string
+  /**
+   * A reused connection ended before the first byte of a reply: the workload may never have seen the request.
+   * An idempotent request without a body is then sent once more.
+   */
+  readonly onReusedConnection: boolean
+}
+
+/** Bytes that are no request, and what to answer. */
+export interface RefusedRequest {
+  readonly status: number
+  /** One of the codes in the README. */
+  readonly code: string
+  /** One phrase that quotes nothing of what was sent. */
+  readonly detail: string
+}
+
+/** Who answers the requests of a connection. */
+export interface RequestServer {
+  /** The reply comes to `reply`, possibly before this returns. */
+  serve(request: IncomingRequest, reply: ReplySink): RequestSink
+  /** Answers bytes that are no request; the connection ends after it. */
+  refuse(refusal: RefusedRequest, reply: ReplySink): void
+}
+
+/** Where requests go: one workload address. */
+export interface Upstream {
+  /**
+   * Begins a request. The reply, or a failure, comes to `reply`, possibly before this returns.
+   * `fresh`: on a new connection, never a pooled one.
+   */
+  open(request: OutgoingRequest, reply: ReplySink, fresh: boolean): RequestSink
+  /** Closes idle connections now and busy ones when their exchange ends. */
+  close(): void
+}
+
+/** Takes what belongs to a request that nobody handles: it was answered already, or could not be sent. */
+export const discardedRequest: RequestSink = {
+  requestData: () => undefined,
+  requestEnd: () => undefined,
+  requestAborted: () => undefined,
+  replyTaken: () => undefined,
+  requestFlush: () => undefined,
+}

@@ -1,0 +1,7 @@
+import { selfTest } from '../../src/tls/self-test.ts'
+
+describe('selfTest', () => {
+  it('passes on this Node.js', async () => {
+    await selfTest()
+  })
+})
