@@ -1,0 +1,117 @@
+import { createServer } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
+import type { Fields } from '../../../src/core/fields.ts'
+import { Http2Connection } from '../../../src/http2/connection.ts'
+import type { Http2Options } from '../../../src/http2/connection.ts'
+import type { ConnectionFault } from '../../../src/http2/errors.ts'
+import type { ServerEvents } from '../../../src/http2/events.ts'
+import { requestRefusals } from '../../../src/http2/request-head.ts'
+import type { RequestHead, RequestRefusal } from '../../../src/http2/request-head.ts'
+import type { Http2Stream } from '../../../src/http2/stream.ts'
+import { SocketOwner } from './socket-owner.ts'
+
+type Stream = Http2Stream<RequestHead>
+
+const hello = Buffer.from('hello world\n')
+
+/** What a server answers; by default 200 and twelve bytes, at once. */
+export type Answer = (connection: Http2Connection<RequestHead>, stream: Stream) => void
+
+/**
+ * A server on the codec and a socket: `/echo` sends body and trailers back as they come, all else gets `answer`.
+ */
+export class EchoServer {
+  readonly faults: ConnectionFault[] = []
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+
+  private constructor(options: Http2Options) {
+    this.#server = createServer((socket) => {
+      this.#sockets.add(socket)
+      socket.on('close', () => this.#sockets.delete(socket))
+      const owner = new SocketOwner<RequestHead>(socket)
+      const events = new EchoEvents(owner, this.faults)
+      const connection = Http2Connection.server(events, options)
+      events.connection = connection
+      owner.attach(connection)
+    })
+  }
+
+  static async start(options: Http2Options = {}, port = 0): Promise<EchoServer> {
+    const echo = new EchoServer(options)
+    await new Promise<void>((resolve) => echo.#server.listen(port, '127.0.0.1', resolve))
+    return echo
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()))
+  }
+}
+
+class EchoEvents implements ServerEvents<RequestHead> {
+  connection: Http2Connection<RequestHead> | undefined
+  readonly #owner: SocketOwner<RequestHead>
+  readonly #faults: ConnectionFault[]
+
+  constructor(owner: SocketOwner<RequestHead>, faults: ConnectionFault[]) {
+    this.#owner = owner
+    this.#faults = faults
+  }
+
+  onRequest(stream: Stream, head: RequestHead): void {
+    stream.context = head
+    if (head.path === '/echo') {
+      this.connection?.respond(stream, 200, ['x-method', head.method], false)
+      if (head.isEnd) this.connection?.end(stream)
+    } else if (head.isEnd) this.#hello(stream)
+  }
+
+  #hello(stream: Stream): void {
+    this.connection?.respond(stream, 200, ['content-type', 'text/plain'], false)
+    this.connection?.sendData(stream, hello, true)
+  }
+
+  onRefusedRequest(stream: Stream, refusal: RequestRefusal): void {
+    this.connection?.respond(stream, requestRefusals[refusal], ['x-refusal', refusal], true)
+  }
+
+  onData(stream: Stream, chunk: Buffer): void {
+    if (stream.context?.path === '/echo') this.connection?.sendData(stream, chunk)
+    else this.connection?.consumed(stream, chunk.length)
+  }
+
+  onDrained(stream: Stream, bytes: number): void {
+    this.connection?.consumed(stream, bytes)
+  }
+
+  onEnd(stream: Stream): void {
+    if (stream.context?.path === '/echo') this.connection?.end(stream)
+    else this.#hello(stream)
+  }
+
+  onTrailers(stream: Stream, fields: Fields): void {
+    if (stream.context?.path === '/echo') this.connection?.sendTrailers(stream, fields)
+    else this.#hello(stream)
+  }
+
+  onError(fault: ConnectionFault): void {
+    this.#faults.push(fault)
+    this.#owner.end()
+  }
+
+  onFinished(): void {
+    this.#owner.end()
+  }
+
+  onReset(): void {}
+  onClosed(): void {}
+  onGoaway(): void {}
+  onSettings(): void {}
+  onPong(): void {}
+  onViolation(): void {}
+}
