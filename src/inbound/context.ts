@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
-import type { RateLimiter } from '../policy/rate-limiter.ts'
+import type { Limiter } from '../policy/rate-limiter.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import type { Deadlines } from '../proxy/deadlines.ts'
 import type { HeaderRules } from '../proxy/header-rules.ts'
@@ -23,7 +23,7 @@ export interface InboundContext {
   readonly trust: { readonly current: TrustState }
   readonly verdicts: Verdicts
   readonly rules: HeaderRules
-  readonly limiter: RateLimiter
+  readonly limiter: Limiter
   readonly decisionIds: DecisionIds
   readonly upstreams: Upstreams
   readonly deadlines: Deadlines

@@ -1,5 +1,8 @@
 import { decide } from '../policy/decide.ts'
 import type { Decision } from '../policy/decision.ts'
+import { unlimited } from '../policy/rate-limiter.ts'
+import type { RequestLine } from '../policy/request-rule.ts'
+import type { DecisionRecord } from '../telemetry/telemetry.ts'
 import type { Peer } from '../policy/peer.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import { Exchange } from '../proxy/exchange.ts'
@@ -16,6 +19,7 @@ import type { PresentedChain } from '../tls/presented-chain.ts'
 import type { InboundContext } from './context.ts'
 import { identityFields, type Origin } from './identity-fields.ts'
 import { InboundRequest } from './inbound-request.ts'
+import type { LiveConnection } from './live-connections.ts'
 import { respond, respondDenied } from './respond.ts'
 
 type Allow = Extract<Decision, { outcome: 'allow' }>
@@ -31,17 +35,29 @@ export interface ConnectionFacts {
 
 const plaintext: Peer = { kind: 'plaintext' }
 
+/** The protocol's end of the connection. */
+export interface ConnectionEnd {
+  /** Ends when its running work is done, at once when it has none. */
+  drain(): void
+  /** Ends now. */
+  destroy(): void
+}
+
 /**
  * The requests of one connection: each is decided anew from what the connection proved and from the trust state of that
- * moment, then forwarded or answered.
+ * moment, then forwarded or answered. When the trust changes, the last of them is judged again.
  */
-export class InboundConnection implements RequestServer {
+export class InboundConnection implements RequestServer, LiveConnection {
   readonly #context: InboundContext
   readonly #facts: ConnectionFacts
   readonly #origin: Origin
   /** The fields for the caller of the last allow: on most connections there is only one. */
   #lastAllow: Allow | undefined
   #lastFields: readonly string[] = []
+  /** What the last allowed request asked for: what a change of trust is held against. */
+  #lastRequest: RequestLine | undefined
+  #end: ConnectionEnd | undefined
+  #peerNotAfterMs = Infinity
 
   constructor(context: InboundContext, facts: ConnectionFacts) {
     this.#context = context
@@ -50,6 +66,36 @@ export class InboundConnection implements RequestServer {
       clientAddress: facts.clientAddress,
       scheme: facts.presented === 'plaintext' ? 'http' : 'https',
     }
+  }
+
+  /** The end that carries this connection; before the first request. */
+  attach(end: ConnectionEnd): void {
+    this.#end = end
+  }
+
+  get notAfterMs(): number {
+    return this.#peerNotAfterMs
+  }
+
+  drain(): void {
+    this.#end?.drain()
+  }
+
+  destroy(): void {
+    this.#end?.destroy()
+  }
+
+  /**
+   * A connection whose last request would now be denied is ended; so is one that has asked for nothing yet and whose
+   * certificate no longer proves anything. A caller that only maps to another product stays: its next request says so.
+   */
+  rejudge(trust: TrustState, nowMs: number): 'kept' | 'ended' {
+    const peer = this.#peer(trust, nowMs)
+    const decision = this.#decideAgain(peer, trust, nowMs)
+    if (decision?.outcome !== 'deny' || decision.reason === 'identity_unavailable') return 'kept'
+    this.#recordEnd(peer, decision, nowMs)
+    this.drain()
+    return 'ended'
   }
 
   serve(request: IncomingRequest, reply: ReplySink): RequestSink {
@@ -76,6 +122,7 @@ export class InboundConnection implements RequestServer {
       nowMs,
     })
     if (decision.outcome === 'allow') {
+      this.#lastRequest = inbound.asked
       return this.#forward(request, reply, scanned, decision, inbound)
     }
     respondDenied(reply, decision, inbound.id, { closeAfter: peer.kind === 'untrusted' })
@@ -98,11 +145,55 @@ export class InboundConnection implements RequestServer {
     })
   }
 
+  /** Undefined: nothing was allowed here yet, and nothing presented here is worthless. */
+  #decideAgain(peer: Peer, trust: TrustState, nowMs: number): Decision | undefined {
+    const last = this.#lastAllow
+    if (last === undefined && peer.kind !== 'untrusted') return undefined
+    return decide({
+      peer,
+      request: this.#lastRequest,
+      apiKey: last?.apiKeyId === undefined ? undefined : { id: last.apiKeyId },
+      trust,
+      rules: this.#context.settings,
+      nowMs,
+      limiter: unlimited,
+    })
+  }
+
+  /** The end of a live connection has its own record, with the reason that held before. */
+  #recordEnd(peer: Peer, decision: Decision, nowMs: number): void {
+    const { telemetry, decisionIds } = this.#context
+    const trace = telemetry.begin(undefined, undefined)
+    const record: DecisionRecord = {
+      id: decisionIds.next(),
+      atMs: nowMs,
+      direction: 'inbound',
+      decision,
+      peer,
+      protocol: this.#facts.protocol,
+      clientAddress: this.#facts.clientAddress,
+      clientPort: this.#facts.clientPort,
+      ...(this.#lastRequest === undefined ? {} : { request: this.#lastRequest }),
+      ...(this.#lastAllow === undefined ? {} : { previousReason: this.#lastAllow.reason }),
+    }
+    telemetry.decided(trace, record)
+    telemetry.finished(trace, record, {
+      status: 0,
+      requestBytes: 0,
+      replyBytes: 0,
+      durationMs: 0,
+      error: 'trust_changed',
+    })
+  }
+
   #peer(trust: TrustState, nowMs: number): Peer {
     const { presented } = this.#facts
-    return presented === 'plaintext'
-      ? plaintext
-      : this.#context.verdicts.judge(presented, trust, nowMs)
+    if (presented === 'plaintext') return plaintext
+    const peer = this.#context.verdicts.judge(presented, trust, nowMs)
+    if (peer.kind === 'svid' || peer.kind === 'certificate') {
+      this.#peerNotAfterMs = peer.path.notAfterMs
+    }
+    return peer
   }
 
   #forward(
@@ -117,8 +208,9 @@ export class InboundConnection implements RequestServer {
     fields.push(...this.#identityFields(decision))
     fields.push('x-forwarded-host', request.authority)
     fields.push('x-request-id', scanned.requestId ?? inbound.id)
-    fields.push('traceparent', inbound.trace.traceparent)
-    if (inbound.trace.tracestate !== undefined) fields.push('tracestate', inbound.trace.tracestate)
+    const { traceparent, tracestate } = inbound.trace
+    if (traceparent !== undefined) fields.push('traceparent', traceparent)
+    if (tracestate !== undefined) fields.push('tracestate', tracestate)
     return Exchange.open(
       {
         method: request.method,

@@ -3,7 +3,7 @@ import type { Peer } from '../policy/peer.ts'
 import type { IncomingRequest, ReplySink, UpstreamFailure } from '../proxy/ends.ts'
 import type { ExchangeOutcome, ExchangeOwner } from '../proxy/exchange.ts'
 import type { ScannedRequest } from '../proxy/header-rules.ts'
-import type { DecisionRecord, Trace } from '../telemetry/telemetry.ts'
+import type { DecisionRecord, RecordedRequest, Trace } from '../telemetry/telemetry.ts'
 import type { InboundContext } from './context.ts'
 import type { ConnectionFacts } from './inbound-connection.ts'
 import { respond, respondFailed } from './respond.ts'
@@ -57,6 +57,11 @@ export class InboundRequest implements ExchangeOwner {
   /** The decision id. */
   get id(): string {
     return this.#record.id
+  }
+
+  /** What was asked for, without the query. */
+  get asked(): RecordedRequest | undefined {
+    return this.#record.request
   }
 
   replyToFailure(failure: UpstreamFailure, reply: ReplySink): number {

@@ -1,11 +1,13 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
-import { messageOf, PosternError } from '../core/errors.ts'
+import { messageOf, PosternError, stackOf } from '../core/errors.ts'
+import type { TrustState } from '../policy/trust-state.ts'
 import { Http1Downstream } from '../proxy/http1-downstream.ts'
 import { type ListenerTls, listenerTlsOptions, type ServerIdentity } from '../tls/context.ts'
 import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
 import type { InboundContext } from './context.ts'
 import { InboundConnection } from './inbound-connection.ts'
+import { LiveConnections } from './live-connections.ts'
 
 export interface InboundServerOptions {
   readonly context: InboundContext
@@ -27,13 +29,17 @@ const drainPollMs = 20
 export class InboundServer {
   readonly #options: InboundServerOptions
   readonly #listener: Server
-  readonly #connections = new Set<Http1Downstream>()
+  readonly #connections: LiveConnections
   #tls: TlsServer | undefined
   #hasIdentity = false
   #draining = false
 
   private constructor(options: InboundServerOptions) {
     this.#options = options
+    this.#connections = new LiveConnections({
+      clock: options.context.clock,
+      onJudged: (result) => options.context.telemetry.reevaluated(result),
+    })
     this.#listener = createServer({ noDelay: true }, (socket) => this.#accept(socket))
     this.#listener.maxConnections = options.maxConnections
     this.#listener.on('drop', () => options.context.telemetry.handshake('too_many_connections'))
@@ -82,6 +88,11 @@ export class InboundServer {
     this.#hasIdentity = false
   }
 
+  /** The trust state changed: every live connection is judged again. */
+  rejudge(trust: TrustState): void {
+    this.#connections.rejudge(trust)
+  }
+
   /**
    * Stops accepting, lets running requests finish, and ends connections as they become idle; at `timeoutMs` the rest is
    * cut. Resolves when the last one is gone.
@@ -90,7 +101,7 @@ export class InboundServer {
     const { clock } = this.#options.context
     this.#draining = true
     this.#listener.close()
-    for (const connection of this.#connections) connection.drain()
+    this.#connections.drain()
     const endMs = clock.monotonic() + timeoutMs
     while (this.#connections.size > 0 && clock.monotonic() < endMs) {
       await new Promise<void>((resolve) => {
@@ -104,7 +115,7 @@ export class InboundServer {
   close(): void {
     this.#draining = true
     this.#listener.close()
-    for (const connection of this.#connections) connection.destroy()
+    this.#connections.destroy()
   }
 
   #listen(): Promise<void> {
@@ -181,11 +192,13 @@ export class InboundServer {
       limits: { maxHeadBytes: settings.maxHeaderBytes },
       headerTimeoutMs: settings.headerTimeoutMs,
       idleTimeoutMs: settings.idleTimeoutMs,
+      onBug: (error) => context.logger.error('unexpected exception', { error: stackOf(error) }),
     })
-    this.#connections.add(end)
+    connection.attach(end)
+    this.#connections.add(connection)
     telemetry.connectionOpened('http/1.1')
     socket.once('close', () => {
-      this.#connections.delete(end)
+      this.#connections.delete(connection)
       telemetry.connectionClosed('http/1.1')
     })
     if (this.#draining) end.drain()
