@@ -55,6 +55,14 @@ export const toolTable = [
     whatFor: 'lint of metrics, unit tests of alert rules, a real scrape',
   },
   {
+    name: 'shellcheck',
+    kind: 'debian',
+    version: 'debian',
+    package: 'shellcheck',
+    commands: ['shellcheck'],
+    whatFor: 'lint of our shell scripts',
+  },
+  {
     name: 'h2spec',
     kind: 'go',
     version: 'v2.2.1+incompatible',

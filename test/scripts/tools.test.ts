@@ -15,6 +15,7 @@ const usableTools = {
   h2load: 'h2load nghttp2/1.52.0',
   promtool: 'promtool, version 2.42.0',
   prometheus: 'prometheus, version 2.42.0',
+  shellcheck: 'version: 0.9.0',
 }
 
 /** Builds a program that says nothing, and notes what it was asked for. */

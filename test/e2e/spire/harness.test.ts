@@ -5,7 +5,9 @@ import { SpireCluster, requireSpire } from '../../support/spire.ts'
 import type { FetchedX509 } from '../../support/spire-agent.ts'
 import type { SpireDomain } from '../../support/spire-domain.ts'
 
-describe('the SPIRE of the tests', () => {
+describe('the SPIRE of the tests', function () {
+  this.timeout(60_000)
+
   let cluster: SpireCluster | undefined
   let corp: SpireDomain
   let partner: SpireDomain
