@@ -149,7 +149,8 @@ function caPurposeFault(ca: Certificate, purpose: Purpose | undefined): Fault | 
   return isAllowed ? undefined : invalid(ca, `has extended key usage without ${purpose}Auth`)
 }
 
-function signatureFault(certificate: Certificate): Fault | undefined {
+/** Faults of the algorithm that the issuer signed with. */
+export function signatureFault(certificate: Certificate): Fault | undefined {
   if (hasSupportedSignature(certificate)) return undefined
   return invalid(certificate, 'is signed with an algorithm that is weak or not supported')
 }

@@ -8,6 +8,7 @@ import {
   isCurrent,
   leafFault,
   quoted,
+  signatureFault,
   type PathConditions,
   type PathFault,
   type PathState,
@@ -84,6 +85,7 @@ class PathSearch {
   readonly #signed = new Map<Certificate, Map<Certificate, boolean>>()
   #checksLeft = mostSignatureChecks
   #best: Invalid | undefined
+  #isCutOff = false
 
   constructor(
     leaf: Certificate,
@@ -145,15 +147,16 @@ class PathSearch {
   #explainBelow(branch: Branch): void {
     if (this.#isLeafBelow(branch)) {
       const fault = better(branch.fault, stateFault(branch.state, this.#leaf, 'leaf'))
-      if (fault !== undefined) this.#keepBest(fault, [...branch.certificates, this.#leaf])
+      this.#keepBest(fault, [...branch.certificates, this.#leaf])
     }
     for (const next of this.#nextBranches(branch, 'explain')) this.#explainBelow(next)
   }
 
-  #keepBest(fault: Fault, anchorFirst: readonly Certificate[]): void {
-    const result = invalid(fault, anchorFirst.toReversed().indexOf(fault.certificate))
-    if (this.#best === undefined || rank(result.reason) < rank(this.#best.reason))
-      this.#best = result
+  /** Without a path the fault is one of a certificate that nobody is known to have signed. */
+  #keepBest(fault: Fault | undefined, anchorFirst?: readonly Certificate[]): void {
+    if (fault === undefined) return
+    if (this.#best !== undefined && rank(this.#best.reason) <= rank(fault.reason)) return
+    this.#best = invalid(fault, anchorFirst?.toReversed().indexOf(fault.certificate))
   }
 
   #start(anchor: Certificate): Branch {
@@ -166,12 +169,12 @@ class PathSearch {
   }
 
   *#nextBranches(branch: Branch, mode: Mode): Generator<Branch> {
-    if (branch.certificates.length + 2 > longestPath) return
     for (const child of this.#children(branch)) {
       const fault =
         intermediateFault(child, this.#conditions) ??
         stateFault(branch.state, child, 'intermediate')
       if (mode === 'find' && fault !== undefined) continue
+      if (mode === 'explain') this.#keepBest(signatureFault(child))
       if (!this.#isSigned(child, branch.last)) continue
       yield {
         certificates: [...branch.certificates, child],
@@ -187,7 +190,10 @@ class PathSearch {
       (sent) =>
         sent.issuerName.equals(branch.last.subjectName) && !branch.certificates.includes(sent),
     )
-    return byKeyId(children, (child) => keyIdRank(branch.last, child))
+    if (branch.certificates.length + 2 <= longestPath)
+      return byKeyId(children, (child) => keyIdRank(branch.last, child))
+    this.#isCutOff ||= children.length > 0
+    return []
   }
 
   #isLeafBelow(branch: Branch): boolean {
@@ -208,6 +214,7 @@ class PathSearch {
   #whyUnknown(): string {
     if (this.#checksLeft === 0)
       return `no path was found in ${mostSignatureChecks} signature checks`
+    if (this.#isCutOff) return `no path of at most ${longestPath} certificates was found`
     const issuer = this.#leaf.issuerName
     const isNamed =
       this.#anchors.named(issuer).length > 0 ||
@@ -221,8 +228,10 @@ class PathSearch {
 
 type Invalid = Extract<PathResult, { kind: 'invalid' }>
 
-function invalid(fault: Fault, certificateIndex: number): Invalid {
-  return { kind: 'invalid', reason: fault.reason, detail: fault.detail, certificateIndex }
+function invalid({ reason, detail }: Fault, certificateIndex?: number): Invalid {
+  return certificateIndex === undefined
+    ? { kind: 'invalid', reason, detail }
+    : { kind: 'invalid', reason, detail, certificateIndex }
 }
 
 function pathOf(leaf: Certificate, branch: Branch): CertificatePath {
