@@ -34,7 +34,7 @@ const checks = [
   {
     name: 'unused code and dependencies',
     tool: 'knip',
-    options: ['--no-progress'],
+    options: ['--no-progress', '--no-config-hints'],
     cached: [],
   },
   {

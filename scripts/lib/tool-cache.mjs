@@ -8,7 +8,7 @@ import { toolTable } from './tool-table.mjs'
 const staleLockMs = 30 * 60_000
 
 /** Where tools live: outside the checkout, so that every checkout shares them. */
-export function toolsFolder() {
+function toolsFolder() {
   const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache')
   return process.env.POSTERN_TOOLS_DIR ?? join(cache, 'postern-tools')
 }

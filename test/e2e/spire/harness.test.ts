@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
+import { join } from 'node:path'
 import type { Certificate } from '../../../src/x509/certificate.ts'
+import { spireCommand } from '../../support/spire-process.ts'
 import { SpireCluster, requireSpire } from '../../support/spire.ts'
 import type { FetchedX509 } from '../../support/spire-agent.ts'
 import type { SpireDomain } from '../../support/spire-domain.ts'
@@ -180,6 +182,15 @@ describe('the SPIRE of the tests', function () {
     assert.equal(certificate.subjectAltName, `DNS:minted.example, URI:${spiffeId}`)
     assert.ok(certificate.verify(root.publicKey))
     assert.match(minted.privateKeyPem, /^-----BEGIN PRIVATE KEY-----/)
+  })
+
+  it('accepts the configuration for Kubernetes', async function () {
+    const { server, agent } = requireSpire(this)
+    const folder = join(import.meta.dirname, '../../../spire/kubernetes')
+
+    await spireCommand(server, ['validate', '-config', join(folder, 'server.conf')])
+    await spireCommand(agent, ['validate', '-config', join(folder, 'agent.conf')])
+    await assert.rejects(spireCommand(agent, ['validate', '-config', join(folder, 'server.conf')]))
   })
 
   it('leaves nothing behind when it is closed', async function () {

@@ -1,0 +1,22 @@
+import { toolTable } from './scripts/lib/tool-table.mjs'
+
+/** What `npm run check` looks for: files, exports and dependencies that nobody uses. */
+export default {
+  entry: [
+    'src/bin/postern.ts',
+    'scripts/*.mjs',
+    'test/**/*.test.ts',
+    'test/support/reporter.mjs',
+    'bench/**/*.{ts,mjs}',
+    'examples/**/*.{ts,mjs}',
+  ],
+  project: ['**/*.{js,mjs,ts}'],
+  // The types of a function's arguments and results are exported with it, used elsewhere or not.
+  ignoreExportsUsedInFile: { interface: true, type: true },
+  // It exports what the protocol defines, needed or not.
+  ignore: ['src/workload-api/generated/**'],
+  // Named where knip does not look: by path in scripts/generate.mjs, and in .mocharc.json.
+  ignoreDependencies: ['protoc', 'ts-proto', 'tsx'],
+  // Programs that come from outside; scripts/lib/tool-table.mjs says what for and from where.
+  ignoreBinaries: toolTable.flatMap((tool) => tool.commands),
+}
