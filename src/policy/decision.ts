@@ -38,7 +38,7 @@ export interface Step {
 }
 
 /** What is known of the caller and the product when the decision was made; absent where a step was not reached. */
-interface DecisionSubject {
+export interface DecisionSubject {
   readonly product?: string
   /** SPIFFE ID, certificate subject, or the consumer of the key. */
   readonly principal?: string
