@@ -213,6 +213,7 @@ export class FrameReceiver<Context> {
     const before = core.peer.initialWindowBytes
     core.peer.read(this.#reader)
     core.hasPeerSettings = true
+    core.encoder.setPeerTableBytes(core.peer.lowestTableBytes)
     core.encoder.setPeerTableBytes(core.peer.headerTableBytes)
     this.#changeWindows(core.peer.initialWindowBytes - before)
     core.writer.settingsAck()

@@ -13,6 +13,8 @@ const streamsBeforeSettings = 100
 export class PeerSettings {
   readonly #isFromServer: boolean
   headerTableBytes = 4_096
+  /** The smallest of the values that one SETTINGS frame gave, which the encoder has to pass through (RFC 7541 4.2). */
+  lowestTableBytes = 4_096
   maxConcurrentStreams = streamsBeforeSettings
   initialWindowBytes = protocolWindowBytes
   maxFrameBytes = smallestFrame
@@ -31,6 +33,7 @@ export class PeerSettings {
     // From here on the protocol's own default holds: no limit.
     if (!this.#areKnown) this.maxConcurrentStreams = Infinity
     this.#areKnown = true
+    this.lowestTableBytes = this.headerTableBytes
     for (let at = frame.start; at < frame.end; at += 6) {
       this.#set(frame.buffer.readUInt16BE(at), frame.buffer.readUInt32BE(at + 2))
     }
@@ -40,6 +43,7 @@ export class PeerSettings {
     switch (id) {
       case setting.HEADER_TABLE_SIZE:
         this.headerTableBytes = value
+        this.lowestTableBytes = Math.min(value, this.lowestTableBytes)
         return
       case setting.ENABLE_PUSH:
         // A server may only say 0; that we have no use for push either way is our own setting's business.

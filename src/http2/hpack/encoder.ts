@@ -15,6 +15,12 @@ export type Manner = 'repeats' | 'secret' | 'short-secret' | 'dropped'
 /** Below this a cookie is guessed sooner than it is repeated. */
 const guessableLength = 20
 
+/** Longer values would push out most of a table of 4096 bytes. */
+const longestIndexed = 1_024
+
+/** Longer names are not worth remembering. */
+const longestLearned = 64
+
 interface IndexedField {
   readonly size: number
   readonly name: NameState
@@ -25,6 +31,8 @@ interface IndexedField {
 
 /** What the encoder knows of one name as it is spelled by the caller. */
 interface NameState {
+  /** Stands for the name where a number is wanted. */
+  readonly number: number
   /** Lower case, as it goes out. */
   readonly text: string
   readonly manner: Manner
@@ -41,8 +49,9 @@ interface NameState {
 export class HpackEncoder {
   readonly #manners: ReadonlyMap<string, Manner>
   readonly #table: DynamicTable<IndexedField>
+  #learned = 0
   readonly #names = new Map<string, NameState>()
-  readonly #recent: RecentFields<NameState>
+  readonly #recent = new RecentFields()
   /** Sizes that the next block has to announce (RFC 7541 4.2). */
   #smallestUpdate: number | undefined
   #at = 0
@@ -52,7 +61,6 @@ export class HpackEncoder {
   constructor(manners: ReadonlyMap<string, Manner>) {
     this.#manners = manners
     this.#table = new DynamicTable<IndexedField>(headerTableBytes, forget)
-    this.#recent = new RecentFields()
   }
 
   /** The peer's SETTINGS_HEADER_TABLE_SIZE; of a larger table than ours only our size is used. */
@@ -112,16 +120,24 @@ export class HpackEncoder {
       this.#integer(0x80, 0x7f, this.#indexOf(number))
       return
     }
-    if (this.#recent.isSecondSight(state, value, state.text.length)) {
+    if (this.#isWorthIndexing(state, value)) {
       this.#literal(0x40, 0x3f, state, value)
-      this.#index(state, value)
+      this.#index(state, ownCopy(value))
     } else {
       this.#literal(0x00, 0x0f, state, value)
     }
   }
 
+  #isWorthIndexing(state: NameState, value: string): boolean {
+    if (value.length > longestIndexed) return false
+    return (
+      sizeOf(state, value) <= this.#table.maxBytes &&
+      this.#recent.isSecondSight(state.number, value)
+    )
+  }
+
   #index(name: NameState, value: string): void {
-    const size = name.text.length + value.length + 32
+    const size = sizeOf(name, value)
     const number = this.#table.inserted
     if (this.#table.insert({ size, name, value, number })) {
       name.indexed ??= new Map()
@@ -148,15 +164,17 @@ export class HpackEncoder {
   }
 
   #learn(spelling: string): NameState {
-    const text = spelling.toLowerCase()
+    const text = ownCopy(spelling.toLowerCase())
     const state: NameState = {
+      number: this.#learned++,
       text,
       manner: this.#manners.get(text) ?? 'repeats',
       known: staticNames.get(text),
       indexed: undefined,
     }
+    if (spelling.length > longestLearned) return state
     if (this.#names.size >= maxEncoderNames) this.#forgetUnusedNames()
-    this.#names.set(spelling, state)
+    this.#names.set(ownCopy(spelling), state)
     return state
   }
 
@@ -209,6 +227,16 @@ function grown(buffer: Buffer, needed: number): Buffer {
   const larger = Buffer.allocUnsafeSlow(2 * needed)
   buffer.copy(larger)
   return larger
+}
+
+/** A string cut from another keeps all of that one alive: what stays gets its own characters. */
+function ownCopy(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1')
+}
+
+/** RFC 7541 4.1. */
+function sizeOf(name: NameState, value: string): number {
+  return name.text.length + value.length + 32
 }
 
 function isSecret(manner: Manner, value: string): boolean {

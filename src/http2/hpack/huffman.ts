@@ -107,9 +107,9 @@ function bitsAt(bytes: Buffer, position: number): number {
 export function huffmanLength(text: string): number {
   let bits = 0
   for (let i = 0; i < text.length; i++) {
-    const length = codeLengths[text.charCodeAt(i)]
-    if (length === undefined) throw new TypeError('a field holds a character above U+00FF')
-    bits += length
+    const symbol = text.charCodeAt(i)
+    if (symbol >= endOfString) throw new TypeError('a field holds a character above U+00FF')
+    bits += codeLengths[symbol] ?? 0
   }
   return (bits + 7) >>> 3
 }

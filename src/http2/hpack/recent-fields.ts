@@ -1,31 +1,28 @@
 const slots = 64
 
-/** Longer values would push out most of a table of 4096 bytes. */
-const longestValue = 1_024
-
 /**
- * Remembers the last few fields that went out as literals, to tell those that repeat. One slot for each of 64 cheap hashes:
- * a collision forgets a field, which costs one more literal and nothing else.
+ * Remembers the last few fields that went out as literals, to tell those that repeat. Only hashes, one for each of 64 slots: a
+ * collision costs a literal more or a table entry in vain, and nothing that a peer sent is kept alive.
  */
-export class RecentFields<Name> {
-  readonly #names: (Name | undefined)[] = []
-  readonly #values: string[] = []
+export class RecentFields {
+  #hashes: Uint32Array | undefined
 
-  /** True when this field was here before and was not pushed out since. */
-  isSecondSight(name: Name, value: string, nameLength: number): boolean {
-    if (value.length > longestValue) return false
-    const slot = slotOf(nameLength, value)
-    if (this.#names[slot] === name && this.#values[slot] === value) return true
-    this.#names[slot] = name
-    this.#values[slot] = value
+  /** True when this field was here before and was not pushed out since. `name` is a number that stands for the name. */
+  isSecondSight(name: number, value: string): boolean {
+    this.#hashes ??= new Uint32Array(slots)
+    const hash = hashOf(name, value)
+    const slot = (hash >>> 8) & (slots - 1)
+    if (this.#hashes[slot] === hash) return true
+    this.#hashes[slot] = hash
     return false
   }
 }
 
-/** The last characters differ most often; a full hash would cost more than a collision. */
-function slotOf(nameLength: number, value: string): number {
-  const { length } = value
-  const last = length === 0 ? 0 : value.charCodeAt(length - 1)
-  const middle = length === 0 ? 0 : value.charCodeAt(length >>> 1)
-  return (nameLength * 7 + length * 31 + last * 17 + middle * 5) & (slots - 1)
+/** FNV-1a, never 0, which means an empty slot. */
+function hashOf(name: number, value: string): number {
+  let hash = Math.imul(0x811c9dc5 ^ name, 0x01000193)
+  for (let i = 0; i < value.length; i++) {
+    hash = Math.imul(hash ^ value.charCodeAt(i), 0x01000193)
+  }
+  return ((hash ^ (hash >>> 15)) | 1) >>> 0
 }

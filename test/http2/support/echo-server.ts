@@ -108,10 +108,27 @@ class EchoEvents implements ServerEvents<RequestHead> {
     this.#owner.end()
   }
 
-  onReset(): void {}
-  onClosed(): void {}
-  onGoaway(): void {}
-  onSettings(): void {}
-  onPong(): void {}
-  onViolation(): void {}
+  onReset(): void {
+    // Nothing to do for an echo.
+  }
+
+  onClosed(): void {
+    // Nothing to do for an echo.
+  }
+
+  onGoaway(): void {
+    // Nothing to do for an echo.
+  }
+
+  onSettings(): void {
+    // Nothing to do for an echo.
+  }
+
+  onPong(): void {
+    // Nothing to do for an echo.
+  }
+
+  onViolation(): void {
+    // Nothing to do for an echo.
+  }
 }
