@@ -12,7 +12,8 @@ interface TestRun {
   readonly lastLine: string
 }
 
-describe('npm test', () => {
+describe('npm test', function () {
+  this.timeout(60_000)
   let checkout: string
 
   beforeEach(() => {
