@@ -22,53 +22,65 @@ export interface AuditLogOptions {
   readonly sink: AuditSink
   readonly clock: Clock
   readonly logger: Logger
-  /** Characters that wait at most, also while a write hangs. Default 8 MiB. */
-  readonly maxHeldChars?: number
+  /** Bytes that wait at most, also while a write hangs. Default 8 MiB. */
+  readonly maxHeldBytes?: number
   readonly onDropped: (lines: number) => void
 }
 
 const flushIntervalMs = 100
 const linesPerWrite = 256
-const defaultMaxHeldChars = 8 * 1024 * 1024
+const defaultMaxHeldBytes = 8 * 1024 * 1024
+const chunkBytes = 256 * 1024
 
-/** Lines on their way to the sink: the bytes, and how many of them are written. */
-interface Batch {
+/** Lines on their way to the sink. */
+interface Chunk {
   readonly bytes: Buffer
-  readonly chars: number
-  readonly lines: number
+  length: number
+  lines: number
+  /** So many bytes are written. */
   written: number
 }
 
 /**
  * Collects lines and hands them to the sink every 100 ms or 256 lines. While the sink takes nothing (a full disk, a
  * reader that hangs) lines wait up to a bound, and then the new ones are dropped and counted. Never throws or blocks.
+ *
+ * Each line is copied at once into memory that is used again: to keep the strings and join them costs 0.8 us more a line.
  */
 export class AuditLog {
   readonly #options: AuditLogOptions
-  readonly #maxHeldChars: number
-  #lines: string[] = []
-  #waitingChars = 0
-  #batch: Batch | undefined
+  readonly #maxHeldBytes: number
+  #heldBytes = 0
+  #filling = emptyChunk()
+  /** Oldest first. */
+  readonly #full: Chunk[] = []
+  #spare: Chunk | undefined
   #timer: Timer | undefined
   #busy: Promise<boolean> | undefined
   #closing: Promise<void> | undefined
+  /** The last write did not finish: only the timer tries again. */
+  #isStalled = false
   #isFailing = false
   #dropped = 0
 
   constructor(options: AuditLogOptions) {
     this.#options = options
-    this.#maxHeldChars = options.maxHeldChars ?? defaultMaxHeldChars
+    this.#maxHeldBytes = options.maxHeldBytes ?? defaultMaxHeldBytes
   }
 
-  /** One line with its line feed. */
+  /** One line with its line feed, in ASCII. */
   append(line: string): void {
-    const hasRoom = this.#heldChars + line.length <= this.#maxHeldChars
-    if (!hasRoom || this.#closing !== undefined) {
+    const hasRoom = this.#heldBytes + line.length <= this.#maxHeldBytes
+    if (!hasRoom || line.length > chunkBytes || this.#closing !== undefined) {
       this.#drop(1)
       return
     }
-    this.#lines.push(line)
-    this.#waitingChars += line.length
+    if (this.#filling.length + line.length > chunkBytes) this.#seal()
+    const chunk = this.#filling
+    chunk.bytes.write(line, chunk.length, 'latin1')
+    chunk.length += line.length
+    chunk.lines++
+    this.#heldBytes += line.length
     this.#schedule()
   }
 
@@ -96,25 +108,26 @@ export class AuditLog {
   }
 
   get #isHolding(): boolean {
-    return this.#batch !== undefined || this.#lines.length > 0
+    return this.#heldBytes > 0
   }
 
-  get #heldChars(): number {
-    return this.#waitingChars + (this.#batch?.chars ?? 0)
+  #seal(): void {
+    this.#full.push(this.#filling)
+    this.#filling = this.#spare ?? emptyChunk()
+    this.#spare = undefined
   }
 
   #schedule(): void {
-    // A batch that is there and not being written is one that found no room: only the timer tries again.
-    const isDue = this.#lines.length >= linesPerWrite && this.#batch === undefined
-    if (isDue && this.#busy === undefined) void this.#write()
+    const isDue = this.#full.length > 0 || this.#filling.lines >= linesPerWrite
+    if (isDue && !this.#isStalled && this.#busy === undefined) void this.#write()
     else this.#timer ??= this.#options.clock.setTimer(flushIntervalMs, () => void this.#write())
   }
 
-  /** Joins the write that is on its way, else begins one. Whether all of its batch is written. */
+  /** Joins the write that is on its way, else begins one. Whether all of its chunk is written. */
   #write(): Promise<boolean> {
     this.#timer?.cancel()
     this.#timer = undefined
-    return this.#busy ?? this.#occupy(this.#writeBatch())
+    return this.#busy ?? this.#occupy(this.#writeOldest())
   }
 
   /** The sink takes one call at a time. */
@@ -129,7 +142,8 @@ export class AuditLog {
   async #reopenSink(): Promise<boolean> {
     try {
       await this.#options.sink.reopen()
-      if (this.#batch !== undefined) rewindToLine(this.#batch)
+      const [oldest] = this.#full
+      if (oldest !== undefined) rewindToLine(oldest)
     } catch (error) {
       this.#options.logger.warn('audit log cannot be opened again, the old file stays in use', {
         error: messageOf(error),
@@ -138,36 +152,33 @@ export class AuditLog {
     return true
   }
 
-  /** Whether all of the batch is written. Never rejects. */
-  async #writeBatch(): Promise<boolean> {
-    const batch = (this.#batch ??= this.#takeLines())
-    const { written, error } = await this.#tryAppend(batch)
-    batch.written += written
-    const isDone = batch.written >= batch.bytes.length
-    if (isDone) this.#batch = undefined
+  /** Whether all of the oldest chunk is written. Never rejects. */
+  async #writeOldest(): Promise<boolean> {
+    if (this.#full.length === 0) this.#seal()
+    const [chunk] = this.#full
+    if (chunk === undefined) return true
+    const { written, error } = await this.#tryAppend(chunk)
+    chunk.written += written
+    const isDone = chunk.written >= chunk.length
+    if (isDone) this.#release()
+    this.#isStalled = !isDone
     this.#noteState(isDone, error)
     return isDone
   }
 
-  #takeLines(): Batch {
-    const text = this.#lines.join('')
-    const batch = {
-      bytes: Buffer.from(text),
-      chars: text.length,
-      lines: this.#lines.length,
-      written: 0,
-    }
-    this.#lines = []
-    this.#waitingChars = 0
-    return batch
-  }
-
-  async #tryAppend(batch: Batch): Promise<AppendResult> {
+  async #tryAppend({ bytes, length, written }: Chunk): Promise<AppendResult> {
     try {
-      return await this.#options.sink.append(batch.bytes.subarray(batch.written))
+      return await this.#options.sink.append(bytes.subarray(written, length))
     } catch (error) {
       return { written: 0, error }
     }
+  }
+
+  #release(): void {
+    const chunk = this.#full.shift()
+    if (chunk === undefined) return
+    this.#heldBytes -= chunk.length
+    this.#spare = Object.assign(chunk, { length: 0, lines: 0, written: 0 })
   }
 
   /** Only a change is worth a line. */
@@ -189,25 +200,31 @@ export class AuditLog {
   }
 
   #giveUp(): void {
-    const lines = this.#lines.length + (this.#batch === undefined ? 0 : unwrittenLines(this.#batch))
-    this.#lines = []
-    this.#waitingChars = 0
-    this.#batch = undefined
+    const lines = [...this.#full, this.#filling].reduce((sum, one) => sum + unwrittenLines(one), 0)
+    this.#full.length = 0
+    this.#filling = emptyChunk()
+    this.#heldBytes = 0
     if (lines === 0) return
     this.#drop(lines)
     this.#options.logger.warn('audit log is closed with lines that could not be written', { lines })
   }
 }
 
-const lineFeed = 0x0a
-
-function rewindToLine(batch: Batch): void {
-  batch.written = batch.written === 0 ? 0 : batch.bytes.lastIndexOf(lineFeed, batch.written - 1) + 1
+/** Its memory is not touched before it is used. */
+function emptyChunk(): Chunk {
+  return { bytes: Buffer.allocUnsafeSlow(chunkBytes), length: 0, lines: 0, written: 0 }
 }
 
-function unwrittenLines({ bytes, lines, written }: Batch): number {
+const lineFeed = 0x0a
+
+function rewindToLine(chunk: Chunk): void {
+  chunk.written = chunk.written === 0 ? 0 : chunk.bytes.lastIndexOf(lineFeed, chunk.written - 1) + 1
+}
+
+function unwrittenLines({ bytes, lines, written }: Chunk): number {
   let whole = 0
-  for (let at = bytes.indexOf(lineFeed); at !== -1 && at < written;) {
+  let at = bytes.indexOf(lineFeed)
+  while (at !== -1 && at < written) {
     whole++
     at = bytes.indexOf(lineFeed, at + 1)
   }

@@ -8,7 +8,7 @@ export function bounded(text: string, longest: number): string {
 
 /** A path as it may be recorded: bounded, and without the query even where a caller forgot to cut it. */
 export function recordedPath(path: string): string {
-  const end = path.search(/[?#]/)
+  const end = path.indexOf('?')
   return bounded(end === -1 ? path : path.slice(0, end), longestPath)
 }
 

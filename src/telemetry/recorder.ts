@@ -27,8 +27,8 @@ export interface RecorderOptions {
   readonly env: Environment
   readonly clock: Clock
   readonly logger: Logger
-  /** The sink is closed with the recorder. `maxHeldChars`: what waits for it at most; default 8 MiB. */
-  readonly audit: { readonly sink: AuditSink; readonly maxHeldChars?: number }
+  /** The sink is closed with the recorder. `maxHeldBytes`: what waits for it at most; default 8 MiB. */
+  readonly audit: { readonly sink: AuditSink; readonly maxHeldBytes?: number }
   readonly serviceVersion: string
   /** Receives the spans instead of the exporter that `env` names. */
   readonly spanExporter?: SpanExporter

@@ -52,19 +52,21 @@ export class RequestHistogram {
     }
   }
 
-  #cellText(cell: Cell): string {
+  #cellText({ labels, counts, sumSeconds }: Cell): string {
     const { name } = this.description
+    const start = `${name}_bucket{${labels},le="`
     let text = ''
     let total = 0
-    for (const [i, count] of cell.counts.entries()) {
-      total += count
-      const bound = durationBounds[i]
-      text += renderSample(`${name}_bucket`, `${cell.labels},le="${bound ?? '+Inf'}"`, total)
+    for (let i = 0; i < boundTexts.length; i++) {
+      total += counts[i] ?? 0
+      text += `${start}${boundTexts[i] ?? ''}"} ${total}\n`
     }
-    text += renderSample(`${name}_sum`, cell.labels, cell.sumSeconds)
-    return text + renderSample(`${name}_count`, cell.labels, total)
+    text += renderSample(`${name}_sum`, labels, sumSeconds)
+    return text + renderSample(`${name}_count`, labels, total)
   }
 }
+
+const boundTexts = [...durationBounds.map(String), '+Inf']
 
 function addCell(product: string, byCode: Map<string, Cell>, code: string): Cell {
   const cell = {
