@@ -48,13 +48,17 @@ async function installNpm(tool) {
 }
 
 async function installDebian(tool) {
-  await updatePackageLists()
   const options = ['install', '-y', '--no-install-recommends', tool.package]
-  await must(...(await asRoot('apt-get', [...lockWait, ...options])), { minutes: 10, env: quiet })
+  const root = await rootCommand()
+  if (root === undefined) throw new Error(`needs root; run once: sudo apt-get ${options.join(' ')}`)
+  await updatePackageLists(root)
+  await must(...root('apt-get', [...lockWait, ...options]), { minutes: 10, env: quiet })
 }
 
+/** Needs no root, only package lists that are there. */
 async function unpackDebian(tool) {
-  await updatePackageLists()
+  const root = await rootCommand()
+  if (root !== undefined) await updatePackageLists(root)
   await intoFolder(tool, async (folder) => {
     await must('apt-get', ['download', tool.package], { minutes: 5, cwd: folder })
     const archive = readdirSync(folder).find((file) => file.endsWith('.deb'))
@@ -67,23 +71,20 @@ const quiet = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
 let listsUpdated
 
 /** Once per run: a fresh machine has no lists, and an old list names versions that are gone. */
-function updatePackageLists() {
-  listsUpdated ??= (async () => {
-    if (findOnPath('apt-get') === undefined) {
-      throw new Error(
-        'there is no apt-get here; install it with the package manager of this machine',
-      )
-    }
-    await must(...(await asRoot('apt-get', [...lockWait, 'update'])), { minutes: 5, env: quiet })
-  })()
+function updatePackageLists(root) {
+  listsUpdated ??= must(...root('apt-get', [...lockWait, 'update']), { minutes: 5, env: quiet })
   return listsUpdated
 }
 
-async function asRoot(command, options) {
-  if (process.getuid() === 0) return [command, options]
+/** How to run a command as root, or undefined when that would ask for a password. */
+async function rootCommand() {
+  if (findOnPath('apt-get') === undefined) {
+    throw new Error('there is no apt-get here; install it with the package manager of this machine')
+  }
+  if (process.getuid() === 0) return (command, options) => [command, options]
   const sudo = await run('sudo', ['-n', 'true'], { timeoutMs: 10_000 })
-  if (sudo.code === 0) return ['sudo', ['-n', command, ...options]]
-  throw new Error(`needs root; run once: sudo ${[command, ...options].join(' ')}`)
+  if (sudo.code !== 0) return undefined
+  return (command, options) => ['sudo', ['-n', command, ...options]]
 }
 
 async function intoFolder(tool, install) {
@@ -95,9 +96,11 @@ async function intoFolder(tool, install) {
 async function must(command, options, { minutes, env, cwd }) {
   const ended = await run(command, options, { timeoutMs: minutes * minute, env, cwd })
   if (ended.code === 0) return
-  const how = ended.timedOut
-    ? `took longer than ${minutes} min`
-    : `exit code ${ended.code ?? 'none'}`
   const tail = ended.output.trimEnd().split('\n').slice(-10).join('\n  ')
-  throw new Error(`${[command, ...options].join(' ')}: ${how}\n  ${tail}`)
+  throw new Error(`${[command, ...options].join(' ')}: ${failureOf(ended, minutes)}\n  ${tail}`)
+}
+
+function failureOf({ code, timedOut }, minutes) {
+  if (timedOut) return `took longer than ${minutes} min`
+  return code === undefined ? 'could not be run' : `exit code ${code}`
 }
