@@ -164,8 +164,8 @@ function checkElements(
   depth: number,
   seen: number,
 ): number {
-  if (depth > deepestDer) throw malformed('elements are nested too deeply')
   let offset = start
+  if (offset < end && depth > deepestDer) throw malformed('elements are nested too deeply')
   while (offset < end) {
     if (++seen > mostDerElements) throw malformed('too many elements')
     const tag = bytes[offset] ?? 0

@@ -24,7 +24,7 @@ const shortNames: ReadonlyMap<string, string> = new Map([
   ['2.5.4.6', 'C'],
   ['2.5.4.7', 'L'],
   ['2.5.4.8', 'ST'],
-  ['2.5.4.9', 'street'],
+  ['2.5.4.9', 'STREET'],
   ['2.5.4.10', 'O'],
   ['2.5.4.11', 'OU'],
   ['2.5.4.12', 'title'],
