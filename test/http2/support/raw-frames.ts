@@ -28,6 +28,26 @@ export function headers(streamId: number, fields: readonly string[], flags = 0):
   return frame(frameType.HEADERS, flags | END_HEADERS, streamId, block(fields))
 }
 
+/** One header block as HEADERS and as many CONTINUATIONs as pieces of `bytes` need. */
+export function headersInPieces(
+  streamId: number,
+  whole: Buffer,
+  bytes: number,
+  flags = 0,
+): Buffer[] {
+  const frames: Buffer[] = []
+  for (let at = 0; at === 0 || at < whole.length; at += bytes) {
+    const piece = whole.subarray(at, at + bytes)
+    const last = at + bytes >= whole.length ? END_HEADERS : 0
+    frames.push(
+      at === 0
+        ? frame(frameType.HEADERS, flags | last, streamId, piece)
+        : continuation(streamId, piece, last),
+    )
+  }
+  return frames
+}
+
 export function settings(...entries: number[]): Buffer {
   const payload = Buffer.alloc((entries.length / 2) * 6)
   for (let i = 0; i < entries.length; i += 2) {
