@@ -298,6 +298,13 @@ describe('X509Source', () => {
       })
     }
 
+    it('on a new connection, and leaves none of the old ones open', async () => {
+      const { agent, call } = await serving(response([billing]))
+      call.end()
+      await agent.call(1)
+      await eventually(() => agent.connectionCount === 1)
+    })
+
     it('when the message before the end is still on its way', async () => {
       const { agent, source, call } = await serving(response([billing]))
       call.send(response([checkout]))
@@ -549,9 +556,11 @@ describe('X509Source', () => {
 
   describe('firstIdentity', () => {
     it('rejects with the reason of the signal, also when it had aborted before', async () => {
+      const agent = await startAgent()
       const source = startSource()
       const abort = new AbortController()
       const waiting = assert.rejects(source.firstIdentity(abort.signal), { message: 'enough' })
+      await agent.call(0)
       abort.abort(new Error('enough'))
       await waiting
       await assert.rejects(source.firstIdentity(AbortSignal.abort(new Error('enough'))), {

@@ -39,6 +39,7 @@ export class FakeAgent {
     this.#net = createServer((socket) => {
       this.#sockets.add(socket)
       socket.on('error', () => undefined)
+      socket.on('close', () => this.#sockets.delete(socket))
       injector.injectConnection(socket)
     })
   }
@@ -66,6 +67,7 @@ export class FakeAgent {
     return typeof address === 'object' && address !== null ? address.port : 0
   }
 
+  /** Connections that are open. */
   get connectionCount(): number {
     return this.#sockets.size
   }
