@@ -55,7 +55,7 @@ export const resetBudget = { burst: 200, perSecond: 30 } as const
  * stream that ends well (`controlTokensPerStream`), because an honest peer talks in proportion to its work.
  */
 export const controlBudget = { burst: 1_000, perSecond: 100 } as const
-export const bytesPerControlToken = 256
+export const bytesPerControlToken = 64
 export const controlTokensPerStream = 8
 
 /** Entries of a SETTINGS frame that one control token pays for. */

@@ -20,7 +20,7 @@ export const END = frameFlag.END_STREAM
 export const END_HEADERS = frameFlag.END_HEADERS
 
 export function data(streamId: number, payload: Buffer | string, flags = 0): Buffer {
-  return frame(frameType.DATA, flags, streamId, Buffer.from(payload as string, 'latin1'))
+  return frame(frameType.DATA, flags, streamId, payload)
 }
 
 /** HEADERS with END_HEADERS; `flags` are added. */
