@@ -103,12 +103,20 @@ function readPrivateKey(der: Uint8Array): KeyObject {
   }
 }
 
+/**
+ * By encoding, not by `KeyObject.equals`: on keys of two types that leaves an error in OpenSSL's queue, and the next
+ * `createPrivateKey` of the process throws it (Node 20.20).
+ */
 function isKeyOf(leaf: Certificate, privateKey: KeyObject): boolean {
   try {
-    return createPublicKey(privateKey).equals(leaf.publicKey)
+    return publicDer(createPublicKey(privateKey)).equals(publicDer(leaf.publicKey))
   } catch {
     return false
   }
+}
+
+function publicDer(key: KeyObject): Buffer {
+  return key.export({ type: 'spki', format: 'der' })
 }
 
 function malformed(what: string, cause?: unknown): PosternError {

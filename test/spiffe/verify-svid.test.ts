@@ -272,4 +272,52 @@ describe('verifySvid', () => {
     it(name, async () => {
       assert.equal(verify(await chain(world)), expected)
     })
+
+  it('proves the SPIFFE ID and the path of what it accepts', async () => {
+    const leaf = await world.intermediateA.leaf({ spiffeId })
+    const verdict = verifySvid(leaf.certificates, bundles, {
+      nowMs: world.nowMs,
+      purpose: 'client',
+    })
+    assert.ok(verdict.kind === 'verified')
+    assert.equal(verdict.id.toString(), spiffeId)
+    const path = [...leaf.certificates, world.rootA.certificate]
+    assert.deepEqual(verdict.path.certificates, path)
+  })
+
+  it('asks for the purpose that the peer has', async () => {
+    const forServers = await world.rootA.leaf({ spiffeId, extendedKeyUsage: ['serverAuth'] })
+    assert.equal(verify(forServers.certificates, 'server'), 'verified')
+    assert.equal(verify(forServers.certificates, 'client'), 'certificate_wrong_purpose')
+    const forClients = await world.rootA.leaf({ spiffeId, extendedKeyUsage: ['clientAuth'] })
+    assert.equal(verify(forClients.certificates, 'server'), 'certificate_wrong_purpose')
+    const forAny = await world.rootA.leaf({ spiffeId, extendedKeyUsage: null })
+    assert.equal(verify(forAny.certificates, 'server'), 'verified')
+  })
+
+  it('does not know a trust domain without a bundle, and trusts nobody in an empty one', async () => {
+    const foreign = await world.rootA.leaf({ spiffeId: 'spiffe://c.test/x' })
+    assert.equal(verify(foreign.certificates), 'trust_domain_unknown')
+    const { certificates } = await world.rootA.leaf({ spiffeId })
+    const { trustDomain } = world.rootA.bundle('a.test')
+    const empty = new Map([['a.test', { trustDomain, anchors: [] }]])
+    const conditions = { nowMs: world.nowMs, purpose: 'client' } as const
+    const verdict = verifySvid(certificates, empty, conditions)
+    assert.ok(verdict.kind === 'refused')
+    assert.equal(verdict.reason, 'issuer_unknown')
+  })
+
+  it('names the date first, then the rules of the standard, then the trust domain', async () => {
+    const bad = { spiffeId: 'spiffe://c.test', extendedKeyUsage: ['serverAuth'] }
+    const expired = await world.rootA.leaf({ ...bad, ...past(world) })
+    assert.equal(verify(expired.certificates), 'certificate_expired')
+    const malformed = await world.rootA.leaf(bad)
+    assert.equal(verify(malformed.certificates), 'svid_malformed')
+    const unknown = await world.rootA.leaf({ ...bad, spiffeId: 'spiffe://c.test/x' })
+    assert.equal(verify(unknown.certificates), 'trust_domain_unknown')
+  })
+
+  it('proves nothing without a certificate', () => {
+    assert.equal(verify([]), 'svid_malformed')
+  })
 })
