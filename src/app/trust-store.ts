@@ -14,11 +14,11 @@ export type TrustChange = Partial<
  */
 export class TrustStore {
   #current: TrustState
-  readonly #onChange: (state: TrustState, change: TrustChange) => void
+  readonly #onChange: (state: TrustState) => void
 
   constructor(
     initial: { products: ProductMap; apiKeys: ApiKeys; bundles: TrustBundles },
-    onChange: (state: TrustState, change: TrustChange) => void,
+    onChange: (state: TrustState) => void,
   ) {
     this.#current = { ...initial, epoch: 1, hasIdentity: false }
     this.#onChange = onChange
@@ -41,7 +41,7 @@ export class TrustStore {
       !sameBundles || next.products !== before.products || next.apiKeys !== before.apiKeys
     if (!isNewEpoch && next.hasIdentity === before.hasIdentity) return
     this.#current = { ...next, bundles, epoch: before.epoch + (isNewEpoch ? 1 : 0) }
-    if (isNewEpoch) this.#onChange(this.#current, change)
+    if (isNewEpoch) this.#onChange(this.#current)
   }
 }
 

@@ -38,4 +38,6 @@ export interface InboundSettings {
   readonly maxHeaderBytes: number
   readonly headerTimeoutMs: number
   readonly idleTimeoutMs: number
+  /** Of one HTTP/2 connection. */
+  readonly maxConcurrentStreams: number
 }

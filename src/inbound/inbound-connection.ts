@@ -125,7 +125,11 @@ export class InboundConnection implements RequestServer, LiveConnection {
       this.#lastRequest = inbound.asked
       return this.#forward(request, reply, scanned, decision, inbound)
     }
-    respondDenied(reply, decision, inbound.id, { closeAfter: peer.kind === 'untrusted' })
+    respondDenied(reply, decision, {
+      decisionId: inbound.id,
+      form: inbound.replyForm,
+      closeAfter: peer.kind === 'untrusted',
+    })
     inbound.exchangeEnded({ status: decision.status, requestBytes: 0, replyBytes: 0 })
     return discardedRequest
   }
@@ -142,6 +146,7 @@ export class InboundConnection implements RequestServer, LiveConnection {
       detail: refusal.detail,
       decisionId: this.#context.decisionIds.next(),
       closeAfter: true,
+      form: 'problem',
     })
   }
 

@@ -1,3 +1,4 @@
+import type { Fields } from '../core/fields.ts'
 import type { Decision } from '../policy/decision.ts'
 import type { Peer } from '../policy/peer.ts'
 import type { IncomingRequest, ReplySink, UpstreamFailure } from '../proxy/ends.ts'
@@ -6,7 +7,7 @@ import type { ScannedRequest } from '../proxy/header-rules.ts'
 import type { DecisionRecord, RecordedRequest, Trace } from '../telemetry/telemetry.ts'
 import type { InboundContext } from './context.ts'
 import type { ConnectionFacts } from './inbound-connection.ts'
-import { respond, respondFailed } from './respond.ts'
+import { type ReplyForm, replyFormFor, respond, respondFailed } from './respond.ts'
 
 interface DecidedRequest {
   readonly facts: ConnectionFacts
@@ -22,12 +23,19 @@ export class InboundRequest implements ExchangeOwner {
   readonly trace: Trace
   readonly #context: InboundContext
   readonly #record: DecisionRecord
+  readonly #fields: Fields
   readonly #startedMs: number
 
-  private constructor(context: InboundContext, trace: Trace, record: DecisionRecord) {
+  private constructor(
+    context: InboundContext,
+    trace: Trace,
+    record: DecisionRecord,
+    fields: Fields,
+  ) {
     this.#context = context
     this.trace = trace
     this.#record = record
+    this.#fields = fields
     this.#startedMs = context.clock.monotonic()
   }
 
@@ -51,7 +59,7 @@ export class InboundRequest implements ExchangeOwner {
       },
     }
     context.telemetry.decided(trace, record)
-    return new InboundRequest(context, trace, record)
+    return new InboundRequest(context, trace, record, request.fields)
   }
 
   /** The decision id. */
@@ -64,6 +72,11 @@ export class InboundRequest implements ExchangeOwner {
     return this.#record.request
   }
 
+  /** How this caller reads an answer of ours; looked at only when there is one. */
+  get replyForm(): ReplyForm {
+    return replyFormFor(this.#fields)
+  }
+
   replyToFailure(failure: UpstreamFailure, reply: ReplySink): number {
     this.#context.telemetry.upstreamError(failure.reason)
     this.#context.logger.warn('workload failed', {
@@ -71,7 +84,7 @@ export class InboundRequest implements ExchangeOwner {
       detail: failure.detail,
       decisionId: this.id,
     })
-    return respondFailed(reply, failure, this.id)
+    return respondFailed(reply, failure, { decisionId: this.id, form: this.replyForm })
   }
 
   replyToLargeBody(reply: ReplySink): number {
@@ -81,6 +94,7 @@ export class InboundRequest implements ExchangeOwner {
       detail: 'the body of the request is larger than is allowed here',
       decisionId: this.id,
       closeAfter: true,
+      form: this.replyForm,
     })
     return 413
   }

@@ -3,10 +3,12 @@ import { createServer as createTlsServer, type Server as TlsServer, type TLSSock
 import { messageOf, PosternError, stackOf } from '../core/errors.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import { Http1Downstream } from '../proxy/http1-downstream.ts'
+import { Http2Downstream } from '../proxy/http2-downstream.ts'
 import { type ListenerTls, listenerTlsOptions, type ServerIdentity } from '../tls/context.ts'
+import { detectFirstBytes } from '../tls/first-bytes.ts'
 import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
 import type { InboundContext } from './context.ts'
-import { InboundConnection } from './inbound-connection.ts'
+import { type ConnectionEnd, InboundConnection } from './inbound-connection.ts'
 import { LiveConnections } from './live-connections.ts'
 
 export interface InboundServerOptions {
@@ -15,6 +17,8 @@ export interface InboundServerOptions {
   /** 0: any free port. */
   readonly port: number
   readonly tls: ListenerTls
+  /** `allow`: the same port also takes HTTP without TLS; its callers need a key. */
+  readonly plaintext: 'refuse' | 'allow'
   /** Connections at once; above it new ones are closed. */
   readonly maxConnections: number
 }
@@ -145,6 +149,28 @@ export class InboundServer {
   #accept(socket: Socket): void {
     // A reset can arrive before any protocol has taken the socket.
     socket.on('error', () => socket.destroy())
+    if (this.#options.plaintext === 'allow') this.#detect(socket)
+    else this.#beginTls(socket)
+  }
+
+  /** The first bytes must come in the time that a handshake may take. */
+  #detect(socket: Socket): void {
+    const { clock, telemetry } = this.#options.context
+    const timer = clock.setTimer(this.#options.tls.handshakeTimeoutMs, () => socket.destroy())
+    socket.once('close', () => timer.cancel())
+    detectFirstBytes(socket, (kind) => {
+      timer.cancel()
+      if (kind === 'tls') {
+        this.#beginTls(socket)
+      } else {
+        telemetry.handshake('plaintext')
+        this.#serve(socket, 'plaintext', kind)
+        socket.resume()
+      }
+    })
+  }
+
+  #beginTls(socket: Socket): void {
     if (!this.#hasIdentity || this.#tls === undefined) {
       this.#options.context.telemetry.handshake('identity_unavailable')
       socket.destroy()
@@ -175,33 +201,54 @@ export class InboundServer {
     const presented = readPresentedChain(socket)
     if (presented === undefined) return
     telemetry.handshake(presented.certificates.length === 0 ? 'anonymous' : 'certificate')
-    this.#serve(socket, presented)
+    this.#serve(socket, presented, socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1')
   }
 
-  #serve(socket: Socket, presented: PresentedChain | 'plaintext'): void {
+  #serve(
+    socket: Socket,
+    presented: PresentedChain | 'plaintext',
+    protocol: 'http/1.1' | 'h2',
+  ): void {
     const { context } = this.#options
-    const { settings, telemetry } = context
     const connection = new InboundConnection(context, {
       presented,
-      protocol: 'http/1.1',
+      protocol,
       clientAddress: plainAddress(socket.remoteAddress),
       clientPort: socket.remotePort ?? 0,
     })
-    const end = new Http1Downstream(socket, connection, {
-      deadlines: context.deadlines,
-      limits: { maxHeadBytes: settings.maxHeaderBytes },
-      headerTimeoutMs: settings.headerTimeoutMs,
-      idleTimeoutMs: settings.idleTimeoutMs,
-      onBug: (error) => context.logger.error('unexpected exception', { error: stackOf(error) }),
-    })
-    connection.attach(end)
+    connection.attach(this.#end(socket, connection, protocol))
     this.#connections.add(connection)
-    telemetry.connectionOpened('http/1.1')
+    context.telemetry.connectionOpened(protocol)
     socket.once('close', () => {
       this.#connections.delete(connection)
-      telemetry.connectionClosed('http/1.1')
+      context.telemetry.connectionClosed(protocol)
     })
-    if (this.#draining) end.drain()
+    if (this.#draining) connection.drain()
+  }
+
+  #end(socket: Socket, connection: InboundConnection, protocol: 'http/1.1' | 'h2'): ConnectionEnd {
+    const { settings, deadlines, logger } = this.#options.context
+    const options = {
+      deadlines,
+      headerTimeoutMs: settings.headerTimeoutMs,
+      idleTimeoutMs: settings.idleTimeoutMs,
+      onBug: (error: unknown) => logger.error('unexpected exception', { error: stackOf(error) }),
+    }
+    switch (protocol) {
+      case 'http/1.1':
+        return new Http1Downstream(socket, connection, {
+          ...options,
+          limits: { maxHeadBytes: settings.maxHeaderBytes },
+        })
+      case 'h2':
+        return new Http2Downstream(socket, connection, {
+          ...options,
+          limits: {
+            maxHeaderListBytes: settings.maxHeaderBytes,
+            maxConcurrentStreams: settings.maxConcurrentStreams,
+          },
+        })
+    }
   }
 }
 

@@ -1,9 +1,21 @@
 import type { Decision, DenyReason } from '../policy/decision.ts'
+import { fieldValue, type Fields } from '../core/fields.ts'
 import type { ReplySink, UpstreamFailure, UpstreamFailureReason } from '../proxy/ends.ts'
 
 type Deny = Extract<Decision, { outcome: 'deny' }>
 
-/** A reply that we write ourselves (RFC 9457). */
+/** How the caller reads an answer of ours: as HTTP (RFC 9457), or as a gRPC status in a trailers-only reply. */
+export type ReplyForm = 'problem' | 'grpc'
+
+/** The form for a request with these fields. */
+export function replyFormFor(fields: Fields): ReplyForm {
+  const type = fieldValue(fields, 'content-type')
+  return type !== undefined && grpcType.test(type) ? 'grpc' : 'problem'
+}
+
+const grpcType = /^application\/grpc(?:$|[+; ])/i
+
+/** A reply that we write ourselves. */
 export interface Problem {
   readonly status: number
   /** Machine-readable: one of the reason codes in the README. */
@@ -14,6 +26,7 @@ export interface Problem {
   readonly fields?: readonly string[]
   /** The connection ends after this reply. */
   readonly closeAfter?: boolean
+  readonly form: ReplyForm
 }
 
 const titles: Readonly<Record<number, string>> = {
@@ -68,16 +81,14 @@ const failures: Readonly<Record<UpstreamFailureReason, { status: number; detail:
 export function respondDenied(
   reply: ReplySink,
   decision: Deny,
-  decisionId: string,
-  options: { readonly closeAfter: boolean },
+  options: Pick<Problem, 'decisionId' | 'form' | 'closeAfter'>,
 ): void {
   respond(reply, {
+    ...options,
     status: decision.status,
     reason: decision.reason,
     detail: denials[decision.reason],
-    decisionId,
     fields: denialFields(decision),
-    closeAfter: options.closeAfter,
   })
 }
 
@@ -85,19 +96,30 @@ export function respondDenied(
 export function respondFailed(
   reply: ReplySink,
   failure: UpstreamFailure,
-  decisionId: string,
+  options: Pick<Problem, 'decisionId' | 'form'>,
 ): number {
   const { status, detail } = failures[failure.reason]
-  respond(reply, { status, reason: failure.reason, detail, decisionId })
+  respond(reply, { ...options, status, reason: failure.reason, detail })
   return status
 }
 
-/** Writes a whole reply. The body is JSON and holds nothing that the caller sent. */
+/** Writes a whole reply. It holds nothing that the caller sent. */
 export function respond(reply: ReplySink, problem: Problem): void {
+  switch (problem.form) {
+    case 'problem':
+      return respondProblem(reply, problem)
+    case 'grpc':
+      return respondGrpc(reply, problem)
+  }
+}
+
+/** `application/problem+json` (RFC 9457). */
+function respondProblem(reply: ReplySink, problem: Problem): void {
+  const title = titles[problem.status] ?? 'Error'
   const body = Buffer.from(
     `${JSON.stringify({
       type: `urn:postern:reason:${problem.reason}`,
-      title: titles[problem.status] ?? 'Error',
+      title,
       status: problem.status,
       detail: problem.detail,
       reason: problem.reason,
@@ -106,7 +128,7 @@ export function respond(reply: ReplySink, problem: Problem): void {
   )
   reply.replyHead({
     status: problem.status,
-    reason: titles[problem.status] ?? 'Error',
+    reason: title,
     fields: [
       'content-type',
       'application/problem+json',
@@ -120,6 +142,46 @@ export function respond(reply: ReplySink, problem: Problem): void {
   })
   reply.replyData(body)
   reply.replyEnd([])
+}
+
+/** Trailers only: the status is in the head, and there is no body. */
+function respondGrpc(reply: ReplySink, problem: Problem): void {
+  const message = `${problem.reason}: ${problem.detail} (decision ${problem.decisionId})`
+  reply.replyHead({
+    status: 200,
+    reason: 'OK',
+    fields: [
+      'content-type',
+      'application/grpc',
+      'grpc-status',
+      String(grpcStatus[problem.status] ?? grpcUnknown),
+      'grpc-message',
+      message,
+      ...(problem.fields ?? []),
+    ],
+    length: 'none',
+    connectionOptions: [],
+    closeAfter: problem.closeAfter === true,
+  })
+  reply.replyEnd([])
+}
+
+const grpcUnknown = 2
+
+/** gRPC status by the HTTP status that the answer would have had (DESIGN.md 6). */
+const grpcStatus: Readonly<Record<number, number>> = {
+  400: 13,
+  401: 16,
+  403: 7,
+  405: 12,
+  408: 4,
+  413: 8,
+  429: 8,
+  431: 8,
+  500: 13,
+  502: 14,
+  503: 14,
+  504: 4,
 }
 
 function denialFields(decision: Deny): readonly string[] {

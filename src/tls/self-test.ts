@@ -49,7 +49,10 @@ async function checkVersion(
   const session = await handshake(listener, { version, client })
   expect(seen.pop()?.presented === 2, `loses the intermediates of a peer's chain (${version})`)
   await handshake(listener, { version })
-  expect(seen.pop()?.presented === 0, `does not tell "no certificate" from a certificate (${version})`)
+  expect(
+    seen.pop()?.presented === 0,
+    `does not tell "no certificate" from a certificate (${version})`,
+  )
   await handshake(listener, { version, client, session })
   expect(seen.pop()?.resumed === false, `resumes sessions although tickets are off (${version})`)
 }

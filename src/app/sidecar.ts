@@ -1,0 +1,214 @@
+import { randomBytes } from 'node:crypto'
+import { HealthServer } from '../admin/health-server.ts'
+import type { SidecarConfig } from '../config/sidecar-config.ts'
+import { type Clock, wait } from '../core/clock.ts'
+import type { Logger } from '../core/logger.ts'
+import type { InboundContext } from '../inbound/context.ts'
+import { DecisionIds } from '../inbound/decision-ids.ts'
+import { InboundServer } from '../inbound/inbound-server.ts'
+import { Verdicts } from '../inbound/verdicts.ts'
+import type { ApiKeys } from '../policy/api-keys.ts'
+import type { ProductMap } from '../policy/product-map.ts'
+import { RateLimiter } from '../policy/rate-limiter.ts'
+import type { TrustState } from '../policy/trust-state.ts'
+import { Deadlines } from '../proxy/deadlines.ts'
+import { HeaderRules } from '../proxy/header-rules.ts'
+import type { TrustBundles } from '../spiffe/trust-bundle.ts'
+import type { X509Svid } from '../spiffe/x509-svid.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { bundleValidities, OwnIdentity } from './own-identity.ts'
+import { TrustStore } from './trust-store.ts'
+import { type WorkloadAddress, WorkloadUpstreams } from './workload-upstreams.ts'
+
+/** What the operator's files say about callers. */
+export interface CallerFiles {
+  readonly products: ProductMap
+  readonly apiKeys: ApiKeys
+}
+
+export interface SidecarOptions {
+  readonly config: SidecarConfig
+  /** Loaded before the start: without them there is nothing to decide by. */
+  readonly files: CallerFiles
+  readonly parseAddress: (text: string) => WorkloadAddress
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+}
+
+/**
+ * The running sidecar: listener, trust state and health endpoints, wired. Whoever follows the Workload API and the files
+ * tells it what changed; it never reads them itself.
+ */
+export class Sidecar {
+  readonly #options: SidecarOptions
+  readonly #trust: TrustStore
+  readonly #identity: OwnIdentity
+  readonly #deadlines: Deadlines
+  readonly #upstreams: WorkloadUpstreams
+  #inbound: InboundServer | undefined
+  #health: HealthServer | undefined
+  #draining = false
+
+  private constructor(options: SidecarOptions) {
+    const { config, files, clock, logger, telemetry } = options
+    this.#options = options
+    this.#deadlines = new Deadlines(clock)
+    this.#trust = new TrustStore({ ...files, bundles: new Map() }, (state) => {
+      this.#onNewEpoch(state)
+    })
+    telemetry.epoch(this.#trust.current.epoch)
+    this.#upstreams = new WorkloadUpstreams({
+      address: config.inbound.upstream,
+      deadlines: this.#deadlines,
+      connectTimeoutMs: config.inbound.limits.upstreamConnectTimeoutMs,
+      responseTimeoutMs: config.inbound.limits.upstreamResponseTimeoutMs,
+      parse: options.parseAddress,
+      logger,
+    })
+    this.#identity = new OwnIdentity({
+      clock,
+      logger,
+      user: {
+        useIdentity: (svid) => this.#serveWith(svid),
+        loseIdentity: () => this.#serveNobody(),
+      },
+    })
+  }
+
+  /**
+   * Binds the port and the health endpoints; ready once an identity is held. The caller closes it.
+   * Throws `PosternError` ERR_LISTEN_FAILED.
+   */
+  static async start(options: SidecarOptions): Promise<Sidecar> {
+    const sidecar = new Sidecar(options)
+    try {
+      await sidecar.#listen()
+    } catch (error) {
+      await sidecar.close()
+      throw error
+    }
+    return sidecar
+  }
+
+  /** Bound ports; they differ from the files where these say 0. */
+  get ports(): { readonly inbound: number; readonly health: number } {
+    return { inbound: this.#inbound?.port ?? 0, health: this.#health?.address.port ?? 0 }
+  }
+
+  get trust(): TrustState {
+    return this.#trust.current
+  }
+
+  /** Our identity, and whom we can verify, as of now. */
+  holdIdentity(svid: X509Svid, bundles: TrustBundles): void {
+    this.#trust.update({ bundles })
+    this.#options.telemetry.bundles(bundleValidities(bundles))
+    this.#identity.hold(svid)
+  }
+
+  /** Our identity was taken back: it may not be used any more. */
+  dropIdentity(): void {
+    this.#identity.drop()
+  }
+
+  /** The files changed and are valid. Taken as one: no decision sees one without the other. */
+  useFiles(files: CallerFiles): void {
+    this.#trust.update(files)
+    const addresses = [...files.products.products.values()].map((product) => product.upstream)
+    this.#upstreams.keepOnly(new Set(addresses.filter((address) => address !== undefined)))
+  }
+
+  /** What is missing before callers can be served; empty: ready. */
+  missing(): readonly string[] {
+    return [
+      ...(this.#identity.isUsable ? [] : ['identity']),
+      ...(this.#inbound === undefined ? ['listener'] : []),
+      ...(this.#draining ? ['draining'] : []),
+    ]
+  }
+
+  /** Not ready from now on; after the delay nothing new is accepted and what runs may finish until the timeout. */
+  async drain(): Promise<void> {
+    const { clock, config } = this.#options
+    this.#draining = true
+    if (config.drain.delayMs > 0) await wait(clock, config.drain.delayMs)
+    await this.#inbound?.drain(config.drain.timeoutMs)
+  }
+
+  /** Cuts what is open and releases everything. Idempotent. */
+  async close(): Promise<void> {
+    this.#identity.close()
+    this.#inbound?.close()
+    this.#upstreams.close()
+    this.#deadlines.close()
+    await this.#health?.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #listen(): Promise<void> {
+    const { config, telemetry } = this.#options
+    const { limits, listen, plaintext } = config.inbound
+    this.#health = await HealthServer.start({
+      ...config.health.listen,
+      logger: this.#options.logger,
+      readiness: this,
+      metrics: () => telemetry.metricsText(),
+    })
+    this.#inbound = await InboundServer.start({
+      context: this.#inboundContext(),
+      host: listen.host,
+      port: listen.port,
+      plaintext,
+      tls: { protocols: ['h2', 'http/1.1'], handshakeTimeoutMs: limits.handshakeTimeoutMs },
+      maxConnections: limits.maxConnections,
+    })
+  }
+
+  #inboundContext(): InboundContext {
+    const { clock, logger, telemetry, config } = this.#options
+    const { limits, untrustedCertificate, apiKeyHeader } = config.inbound
+    return {
+      clock,
+      logger,
+      telemetry,
+      trust: this.#trust,
+      verdicts: new Verdicts(),
+      rules: new HeaderRules(apiKeyHeader),
+      limiter: new RateLimiter(),
+      decisionIds: new DecisionIds(randomBytes(8)),
+      upstreams: this.#upstreams,
+      deadlines: this.#deadlines,
+      settings: { ...limits, untrustedCertificate },
+    }
+  }
+
+  #serveWith(svid: X509Svid): void {
+    this.#inbound?.useIdentity({
+      certificateChainPem: svid.chainPem(),
+      privateKeyPem: svid.privateKeyPem(),
+    })
+    this.#trust.update({ hasIdentity: true })
+    const spiffeId = svid.id.toString()
+    this.#options.telemetry.identity({ spiffeId, notAfterMs: svid.notAfterMs })
+    this.#options.logger.info('identity in service', {
+      spiffeId,
+      notAfter: new Date(svid.notAfterMs).toISOString(),
+    })
+  }
+
+  #serveNobody(): void {
+    this.#inbound?.loseIdentity()
+    this.#trust.update({ hasIdentity: false })
+    this.#options.telemetry.identity(undefined)
+  }
+
+  #onNewEpoch(state: TrustState): void {
+    this.#options.telemetry.epoch(state.epoch)
+    this.#options.logger.info('trust changed', { epoch: state.epoch })
+    this.#inbound?.rejudge(state)
+  }
+}

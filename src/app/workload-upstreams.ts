@@ -1,0 +1,72 @@
+import { connect, type Socket } from 'node:net'
+import type { Logger } from '../core/logger.ts'
+import { stackOf } from '../core/errors.ts'
+import type { Upstreams } from '../inbound/context.ts'
+import type { Deadlines } from '../proxy/deadlines.ts'
+import type { Upstream } from '../proxy/ends.ts'
+import { Http1Upstream } from '../proxy/http1-upstream.ts'
+
+/** Where a workload listens. */
+export type WorkloadAddress =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string }
+
+export interface WorkloadUpstreamsOptions {
+  readonly address: WorkloadAddress
+  readonly deadlines: Deadlines
+  readonly connectTimeoutMs: number
+  readonly responseTimeoutMs: number
+  /** Reads the address that a product names; it was checked when the product map was loaded. */
+  readonly parse: (address: string) => WorkloadAddress
+  readonly logger: Logger
+}
+
+/** The workload's ports: the listener's own, and those that products name. One pool each, made at first use. */
+export class WorkloadUpstreams implements Upstreams {
+  readonly #options: WorkloadUpstreamsOptions
+  readonly #own: Upstream
+  readonly #byAddress = new Map<string, Upstream>()
+
+  constructor(options: WorkloadUpstreamsOptions) {
+    this.#options = options
+    this.#own = this.#pool(options.address)
+  }
+
+  at(address: string | undefined): Upstream {
+    if (address === undefined) return this.#own
+    const known = this.#byAddress.get(address)
+    if (known !== undefined) return known
+    const pool = this.#pool(this.#options.parse(address))
+    this.#byAddress.set(address, pool)
+    return pool
+  }
+
+  /** Forgets the pools of addresses that no product names any more; their running exchanges finish. */
+  keepOnly(addresses: ReadonlySet<string>): void {
+    for (const [address, pool] of this.#byAddress) {
+      if (addresses.has(address)) continue
+      this.#byAddress.delete(address)
+      pool.close()
+    }
+  }
+
+  close(): void {
+    this.#own.close()
+    this.keepOnly(new Set())
+  }
+
+  #pool(address: WorkloadAddress): Upstream {
+    const { deadlines, connectTimeoutMs, responseTimeoutMs, logger } = this.#options
+    return new Http1Upstream({
+      connect: () => dial(address),
+      deadlines,
+      connectTimeoutMs,
+      responseTimeoutMs,
+      onBug: (error) => logger.error('unexpected exception', { error: stackOf(error) }),
+    })
+  }
+}
+
+function dial(address: WorkloadAddress): Socket {
+  return address.kind === 'unix' ? connect(address.path) : connect(address.port, address.host)
+}

@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { addCheck } from './commands/check.ts'
+import { addDemo } from './commands/demo.ts'
+import { addDevAgent } from './commands/dev-agent.ts'
+import { addExplain } from './commands/explain.ts'
+import { addKey } from './commands/key.ts'
+import { addRun } from './commands/run.ts'
+import { addSchema } from './commands/schema.ts'
+import type { Terminal } from './terminal.ts'
+
+/** The command line (DESIGN.md 11). Each command loads its code when it runs, so that `--help` is quick. */
+export function createProgram(terminal: Terminal): Command {
+  const program = new Command('postern')
+    .description(
+      'A service-mesh sidecar with SPIFFE identity: mTLS under any CA and API keys on one port',
+    )
+    .version(version())
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void terminal.stdout.write(text),
+      writeErr: (text) => void terminal.stderr.write(text),
+    })
+  const add = [addRun, addCheck, addExplain, addKey, addSchema, addDevAgent, addDemo]
+  for (const addCommand of add) addCommand(program, terminal)
+  return program
+}
+
+/** From package.json, which stands beside dist/ as well as beside src/. */
+export function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
