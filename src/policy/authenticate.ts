@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { messageOf } from '../core/errors.ts'
 import { SpiffeId } from '../spiffe/spiffe-id.ts'
 import type { TrustBundle, TrustBundles } from '../spiffe/trust-bundle.ts'
@@ -30,19 +31,23 @@ export function authenticateDer(
   trust: CallerTrust,
   nowMs: number,
 ): CertificatePeer {
-  if (ders.length > mostPresented)
-    return malformed(`${ders.length} certificates were presented, more than ${mostPresented}`)
-  if (ders.some((der) => der.length > largestCertificate))
-    return malformed('a certificate is larger than 64 KiB')
+  const oversize = oversizeOf(ders)
+  if (oversize !== undefined) return malformed(oversize, {})
+  const chain: Certificate[] = []
   try {
-    return authenticate(
-      ders.map((der) => Certificate.parse(der)),
-      trust,
-      nowMs,
-    )
+    for (const der of ders) chain.push(Certificate.parse(der))
   } catch (cause) {
-    return malformed(messageOf(cause))
+    const detail = `number ${chain.length + 1} of the chain: ${messageOf(cause)}`
+    return malformed(detail, chain[0] === undefined ? unreadable(ders) : claimedBy(chain[0]))
   }
+  return authenticate(chain, trust, nowMs)
+}
+
+function oversizeOf(ders: readonly Uint8Array[]): string | undefined {
+  if (ders.length > mostPresented)
+    return `${ders.length} certificates were presented, more than ${mostPresented}`
+  const isTooLarge = ders.some((der) => der.length > largestCertificate)
+  return isTooLarge ? `a certificate is larger than ${largestCertificate} bytes` : undefined
 }
 
 /**
@@ -61,8 +66,9 @@ export function authenticate(
   nowMs: number,
 ): CertificatePeer {
   const [leaf] = chain
-  if (leaf === undefined) return malformed('no certificate was presented')
-  if (chain.length > mostPresented) return untrusted(leaf, 'certificate_malformed', 'too many')
+  if (leaf === undefined) return malformed('no certificate was presented', {})
+  if (chain.length > mostPresented)
+    return malformed(`more than ${mostPresented} certificates were presented`, claimedBy(leaf))
   const expired = dateFault(leaf, nowMs)
   if (expired !== undefined) return untrusted(leaf, toReason(expired.reason), expired.detail)
   const claim = readClaim(leaf, trust)
@@ -173,9 +179,10 @@ function provenSubject(
   authorities: Authorities,
 ): CertificatePeer {
   const subject = leaf.subject === '' ? firstName(leaf) : leaf.subject
-  if (subject === undefined) return malformed('it has neither a subject nor a name', leaf)
+  if (subject === undefined)
+    return malformed('it has neither a subject nor a name', claimedBy(leaf))
   if (subject.length > longestSubject)
-    return malformed(`its subject is longer than ${longestSubject} characters`, leaf)
+    return malformed(`its subject is longer than ${longestSubject} characters`, claimedBy(leaf))
   return { kind: 'certificate', subject, path, authorities: aliasesOn(path, authorities) }
 }
 
@@ -232,18 +239,16 @@ function toReason(reason: SvidFault): UntrustedReason {
   return reason === 'certificate_wrong_purpose' ? 'certificate_not_for_client_auth' : reason
 }
 
-function malformed(detail: string, leaf?: Certificate): Untrusted {
-  if (leaf !== undefined) return untrusted(leaf, 'certificate_malformed', detail)
-  return {
-    kind: 'untrusted',
-    reason: 'certificate_malformed',
-    detail: escaped(detail),
-    claimed: {},
-  }
+function malformed(detail: string, claimed: ClaimedIdentity): Untrusted {
+  return { kind: 'untrusted', reason: 'certificate_malformed', detail: escaped(detail), claimed }
 }
 
 function untrusted(leaf: Certificate, reason: UntrustedReason, detail: string): Untrusted {
   return { kind: 'untrusted', reason, detail: escaped(detail), claimed: claimedBy(leaf) }
+}
+
+function unreadable([leaf]: readonly Uint8Array[]): ClaimedIdentity {
+  return leaf === undefined ? {} : { sha256: hash('sha256', leaf, 'hex') }
 }
 
 function claimedBy(leaf: Certificate): ClaimedIdentity {
