@@ -2,7 +2,7 @@ import type { Fields } from '../../src/core/fields.ts'
 import type { ReplyHead, RequestHead } from '../../src/http1/head.ts'
 import type { Http1Limits } from '../../src/http1/limits.ts'
 import { ReplyReader } from '../../src/http1/reply-reader.ts'
-import { RequestReader } from '../../src/http1/request-reader.ts'
+import { type RequestEvents, RequestReader } from '../../src/http1/request-reader.ts'
 
 /**
  * Bytes from a text that shows what matters: a line break stands for CRLF, `␊` for a bare LF, `␍` for a bare CR, `␀` for NUL; all else
@@ -15,6 +15,14 @@ export function bytesOf(text: string): Buffer {
     .replaceAll('␍', '\r')
     .replaceAll('␀', '\0')
   return Buffer.from(plain, 'latin1')
+}
+
+/** For readers whose state alone is asked. */
+export const silent: RequestEvents = {
+  onHead: () => undefined,
+  onData: () => undefined,
+  onEnd: () => undefined,
+  onRefusal: () => undefined,
 }
 
 /** One message as its reader told it. */

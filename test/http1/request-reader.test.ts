@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { RequestHead } from '../../src/http1/head.ts'
 import { RequestReader } from '../../src/http1/request-reader.ts'
-import { bytesOf, readRequests } from './recorder.ts'
+import { bytesOf, readRequests, silent } from './recorder.ts'
 import {
   acceptedRequests,
   boundsOfRequests,
@@ -88,6 +88,12 @@ describe('RequestReader', () => {
     )
   })
 
+  it('counts empty lines for each request anew', () => {
+    const found = readRequests([bytesOf(`\n\n\n${get('')}`.repeat(3))])
+    assert.equal(found.refused, undefined)
+    assert.equal(found.messages.length, 3)
+  })
+
   it('tells its state', () => {
     const reader = readerThatIgnores()
     const after = (text: string) => {
@@ -171,10 +177,5 @@ function assertMessage(
 }
 
 function readerThatIgnores(onData: (data: Buffer) => void = () => undefined): RequestReader {
-  return new RequestReader({
-    onHead: () => undefined,
-    onData,
-    onEnd: () => undefined,
-    onRefusal: () => undefined,
-  })
+  return new RequestReader({ ...silent, onData })
 }
