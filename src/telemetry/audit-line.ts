@@ -244,7 +244,8 @@ function renderOutcome({ status, requestBytes, replyBytes, durationMs, error }: 
 
 /** Microseconds are kept. A duration that is no number must not break the line. */
 function milliseconds(durationMs: number): number {
-  return Number.isFinite(durationMs) ? Math.round(durationMs * 1_000) / 1_000 : 0
+  const rounded = Math.round(durationMs * 1_000) / 1_000
+  return Number.isFinite(rounded) ? rounded : 0
 }
 
 function text(value: string | undefined, longest: number): string | undefined {

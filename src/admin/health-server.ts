@@ -1,0 +1,179 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { messageOf, PosternError } from '../core/errors.ts'
+import type { Logger } from '../core/logger.ts'
+
+/** What is not there yet, or no more, for the sidecar to take requests (DESIGN.md 9). */
+export interface Readiness {
+  /** Names of the missing conditions (`identity`, `files`, `listener`, `draining`); empty when ready. */
+  missing(): readonly string[]
+}
+
+export interface HealthServerOptions {
+  readonly host: string
+  /** 0 lets the system choose. */
+  readonly port: number
+  readonly readiness: Readiness
+  /** All metrics in the Prometheus text format 0.0.4. */
+  readonly metrics: () => Promise<string>
+  readonly logger: Logger
+}
+
+/** Enough for a kubelet and several scrapers, and little to be had for anyone else. */
+const limits = {
+  maxConnections: 256,
+  maxHeaderBytes: 8 * 1024,
+  maxHeaders: 64,
+  /** Head and body of a request, milliseconds; looked at every second. */
+  requestTimeoutMs: 5_000,
+  idleTimeoutMs: 10_000,
+  requestsPerConnection: 1_000,
+} as const
+
+/**
+ * `/livez`, `/readyz` and `/metrics` in plaintext. It answers probes from outside the pod, so that it tells nothing but
+ * states and numbers.
+ */
+export class HealthServer {
+  readonly #server: Server
+  readonly #options: HealthServerOptions
+  #closing: Promise<void> | undefined
+  #scrape: Promise<string> | undefined
+
+  private constructor(options: HealthServerOptions) {
+    this.#options = options
+    this.#server = createServer(
+      {
+        maxHeaderSize: limits.maxHeaderBytes,
+        headersTimeout: limits.requestTimeoutMs,
+        requestTimeout: limits.requestTimeoutMs,
+        keepAliveTimeout: limits.idleTimeoutMs,
+        connectionsCheckingInterval: 1_000,
+        requireHostHeader: true,
+        insecureHTTPParser: false,
+      },
+      (request, reply) => void this.#answer(request, reply),
+    )
+    this.#server.maxConnections = limits.maxConnections
+    this.#server.maxHeadersCount = limits.maxHeaders
+    this.#server.maxRequestsPerSocket = limits.requestsPerConnection
+    // A reply that nobody reads: the server's own time limits are those of requests.
+    this.#server.setTimeout(limits.idleTimeoutMs)
+  }
+
+  /** Resolves when it listens; throws `PosternError` ERR_LISTEN_FAILED. The caller closes it. */
+  static async start(options: HealthServerOptions): Promise<HealthServer> {
+    const server = new HealthServer(options)
+    await server.#listen()
+    return server
+  }
+
+  /** Where it listens. */
+  get address(): { readonly host: string; readonly port: number } {
+    const { address, port } = this.#server.address() as AddressInfo
+    return { host: address, port }
+  }
+
+  /** Cuts all connections. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      this.#server.close(() => resolve())
+      this.#server.closeAllConnections()
+    })
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #listen(): Promise<void> {
+    const { host, port, logger } = this.#options
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (cause) => {
+        const message = `cannot listen on ${host}:${port}: ${cause.message}`
+        reject(new PosternError('ERR_LISTEN_FAILED', message, { cause }))
+      })
+      this.#server.listen(port, host, () => {
+        this.#server.removeAllListeners('error')
+        this.#server.on('error', (error) =>
+          logger.warn('health server failed', { error: error.message }),
+        )
+        resolve()
+      })
+    })
+  }
+
+  async #answer(request: IncomingMessage, reply: ServerResponse): Promise<void> {
+    // Nobody has a body to send here; what comes nevertheless is not read, and the connection ends.
+    if (hasBody(request)) reply.setHeader('connection', 'close')
+    try {
+      send(request, reply, await this.#replyTo(request))
+    } catch (error) {
+      this.#options.logger.error('health request failed', { error: messageOf(error) })
+      send(request, reply, { status: 500, body: json({ status: 'error' }) })
+    }
+  }
+
+  async #replyTo({ method, url = '' }: IncomingMessage): Promise<Reply> {
+    const path = url.split('?', 1)[0]
+    if (path !== '/livez' && path !== '/readyz' && path !== '/metrics') {
+      return { status: 404, body: json({ status: 'not found' }) }
+    }
+    if (method !== 'GET' && method !== 'HEAD') {
+      return { status: 405, body: json({ status: 'method not allowed' }), allow: 'GET, HEAD' }
+    }
+    switch (path) {
+      case '/livez':
+        return { status: 200, body: json({ status: 'ok' }) }
+      case '/readyz':
+        return readinessReply(this.#options.readiness.missing())
+      case '/metrics':
+        return { status: 200, body: await this.#metrics(), type: prometheusText }
+    }
+  }
+
+  /** Scrapes at the same time share one text, which may be megabytes. */
+  #metrics(): Promise<string> {
+    this.#scrape ??= this.#options.metrics().finally(() => (this.#scrape = undefined))
+    return this.#scrape
+  }
+}
+
+interface Reply {
+  readonly status: number
+  readonly body: string
+  readonly type?: string
+  readonly allow?: string
+}
+
+const prometheusText = 'text/plain; version=0.0.4; charset=utf-8'
+
+function readinessReply(missing: readonly string[]): Reply {
+  return missing.length === 0
+    ? { status: 200, body: json({ status: 'ready', missing }) }
+    : { status: 503, body: json({ status: 'not ready', missing }) }
+}
+
+function json(value: object): string {
+  return `${JSON.stringify(value)}\n`
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+}
+
+function send(
+  request: IncomingMessage,
+  reply: ServerResponse,
+  { status, body, type = 'application/json', allow }: Reply,
+): void {
+  reply.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...(allow === undefined ? {} : { allow }),
+  })
+  reply.end(request.method === 'HEAD' ? undefined : body)
+}
