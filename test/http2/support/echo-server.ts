@@ -14,14 +14,13 @@ type Stream = Http2Stream<RequestHead>
 
 const hello = Buffer.from('hello world\n')
 
-/** What a server answers; by default 200 and twelve bytes, at once. */
-export type Answer = (connection: Http2Connection<RequestHead>, stream: Stream) => void
-
 /**
  * A server on the codec and a socket: `/echo` sends body and trailers back as they come, all else gets `answer`.
  */
 export class EchoServer {
   readonly faults: ConnectionFault[] = []
+  readonly heads: RequestHead[] = []
+  readonly #connections = new Set<() => void>()
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
@@ -30,10 +29,14 @@ export class EchoServer {
       this.#sockets.add(socket)
       socket.on('close', () => this.#sockets.delete(socket))
       const owner = new SocketOwner<RequestHead>(socket)
-      const events = new EchoEvents(owner, this.faults)
+      const events = new EchoEvents(owner, this)
       const connection = Http2Connection.server(events, options)
       events.connection = connection
       owner.attach(connection)
+      this.#connections.add(() => {
+        connection.shutdown()
+        owner.schedule()
+      })
     })
   }
 
@@ -47,6 +50,11 @@ export class EchoServer {
     return (this.#server.address() as AddressInfo).port
   }
 
+  /** Ends all connections gracefully. */
+  shutdown(): void {
+    for (const end of this.#connections) end()
+  }
+
   async close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy()
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
@@ -56,15 +64,16 @@ export class EchoServer {
 class EchoEvents implements ServerEvents<RequestHead> {
   connection: Http2Connection<RequestHead> | undefined
   readonly #owner: SocketOwner<RequestHead>
-  readonly #faults: ConnectionFault[]
+  readonly #server: EchoServer
 
-  constructor(owner: SocketOwner<RequestHead>, faults: ConnectionFault[]) {
+  constructor(owner: SocketOwner<RequestHead>, server: EchoServer) {
     this.#owner = owner
-    this.#faults = faults
+    this.#server = server
   }
 
   onRequest(stream: Stream, head: RequestHead): void {
     stream.context = head
+    this.#server.heads.push(head)
     if (head.path === '/echo') {
       this.connection?.respond(stream, 200, ['x-method', head.method], false)
       if (head.isEnd) this.connection?.end(stream)
@@ -100,7 +109,7 @@ class EchoEvents implements ServerEvents<RequestHead> {
   }
 
   onError(fault: ConnectionFault): void {
-    this.#faults.push(fault)
+    this.#server.faults.push(fault)
     this.#owner.end()
   }
 
