@@ -123,6 +123,18 @@ describe('DevAgent', () => {
       assert.deepEqual(after.svids[0]?.bundle, before.svids[0]?.bundle)
     })
 
+    it('the next one half a life after a renewal on command, not before', async () => {
+      const agent = await start({ svidTtlMs: 60_000 })
+      const stream = (await serve(agent)).fetchSvids()
+      await stream.message(0)
+      clock.advance(20_000)
+      await agent.renewNow(billing)
+      await stream.message(1)
+      assert.equal(clock.nextTimerMs, 30_000)
+      clock.advance(30_000)
+      await stream.message(2)
+    })
+
     it('both roots from preparation on, the new signature at activation, one root after the withdrawal', async () => {
       const agent = await start()
       const stream = (await serve(agent)).fetchSvids()
@@ -159,6 +171,16 @@ describe('DevAgent', () => {
       await stream.message(2)
       await agent.withdrawOldCa('partner.example')
       assert.equal(foreignRoots(await stream.message(3)), 1)
+    })
+
+    it('no bundle as federated that is the own one of another identity', async () => {
+      const agent = await start({ trustDomains: ['corp.example', 'a.example', 'b.example'] })
+      const client = await serve(agent)
+      const socketPath = folder.path('a.sock')
+      await agent.listen({ socketPath, spiffeId: 'spiffe://a.example/one' })
+      const { svids, federatedBundles } = await client.fetchSvids().message(0)
+      assert.equal(svids.length, 2)
+      assert.deepEqual([...federatedBundles.keys()], ['spiffe://b.example'])
     })
 
     it('the end and the beginning of a federation', async () => {

@@ -56,6 +56,15 @@ export class RawStream<T> {
     return this.code ?? -1
   }
 
+  /** Stops reading, until `resume`. */
+  pause(): void {
+    this.#call.pause()
+  }
+
+  resume(): void {
+    this.#call.resume()
+  }
+
   cancel(): void {
     this.#call.cancel()
   }
