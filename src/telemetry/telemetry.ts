@@ -1,4 +1,4 @@
-import type { Decision } from '../policy/decision.ts'
+import type { Decision, Reason } from '../policy/decision.ts'
 import type { Peer } from '../policy/peer.ts'
 
 /** What the record of one decision holds: everything needed to decide it again, and no secret. */
@@ -16,6 +16,8 @@ export interface DecisionRecord {
   readonly clientAddress: string
   readonly clientPort: number
   readonly request?: RecordedRequest
+  /** The reason that held before: a live connection was judged again when the trust changed, and ended. */
+  readonly previousReason?: Reason
 }
 
 export type RecordedProtocol = 'http/1.1' | 'h2' | 'tcp' | 'websocket' | 'handshake'
