@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FileWatcher } from '../../src/config/file-watcher.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { silentLogger } from '../../src/core/logger.ts'
+
+describe('FileWatcher', () => {
+  let directory: string
+  let changes: number
+  let waiters: (() => void)[]
+  let watcher: FileWatcher | undefined
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'postern-watch-'))
+    changes = 0
+    waiters = []
+  })
+
+  afterEach(async () => {
+    await watcher?.close()
+    watcher = undefined
+    await rm(directory, { recursive: true })
+  })
+
+  async function start(file: string, pollMs = 60_000): Promise<void> {
+    const onChange = () => {
+      changes++
+      for (const waiter of waiters.splice(0)) waiter()
+    }
+    const options = { clock: systemClock, logger: silentLogger, settleMs: 20, pollMs, onChange }
+    watcher = await FileWatcher.start(options, [file])
+  }
+
+  function changed(): Promise<void> {
+    return new Promise((resolve) => waiters.push(resolve))
+  }
+
+  it('notices a file that is written in place', async () => {
+    const file = join(directory, 'a.yaml')
+    await writeFile(file, 'one')
+    await start(file)
+    const change = changed()
+    await writeFile(file, 'two')
+    await change
+    assert.equal(changes, 1)
+  })
+
+  it('notices a file that is put in the place of the old one, again and again', async () => {
+    const file = join(directory, 'a.yaml')
+    await writeFile(file, '0')
+    await start(file)
+    for (let i = 1; i <= 3; i++) {
+      const change = changed()
+      await writeFile(`${file}.new`, String(i))
+      await rename(`${file}.new`, file)
+      await change
+    }
+    assert.equal(changes, 3)
+  })
+
+  it('follows the ..data swap of a Kubernetes volume, twice in a row', async () => {
+    await publish('v1')
+    await symlink('..data/a.yaml', join(directory, 'a.yaml'))
+    await start(join(directory, 'a.yaml'))
+    for (const version of ['v2', 'v3']) {
+      const change = changed()
+      await publish(version)
+      await change
+    }
+    assert.equal(changes, 2)
+  })
+
+  it('says nothing when a file is touched or another one beside it changes', async () => {
+    const file = join(directory, 'a.yaml')
+    await writeFile(file, 'one')
+    await start(file)
+    await utimes(file, new Date(), new Date())
+    await writeFile(join(directory, 'b.yaml'), 'other')
+    const change = changed()
+    // The comparison after this write comes after those before it: one change in all.
+    await writeFile(file, 'two')
+    await change
+    assert.equal(changes, 1)
+  })
+
+  it('notices a file that comes, in a directory that came first', async () => {
+    const file = join(directory, 'later', 'a.yaml')
+    await start(file, 50)
+    const change = changed()
+    await mkdir(join(directory, 'later'))
+    await writeFile(file, 'one')
+    await change
+    assert.equal(changes, 1)
+  })
+
+  it('does not hang at a named pipe', async () => {
+    const file = join(directory, 'pipe')
+    execFileSync('mkfifo', [file])
+    await start(file)
+    const change = changed()
+    await rm(file)
+    await writeFile(file, 'one')
+    await change
+  })
+
+  /** What the kubelet does: a new directory, and the symlink renamed over the old one. */
+  async function publish(version: string): Promise<void> {
+    await mkdir(join(directory, `..${version}`))
+    await writeFile(join(directory, `..${version}`, 'a.yaml'), version)
+    await symlink(`..${version}`, join(directory, '..data_tmp'))
+    await rename(join(directory, '..data_tmp'), join(directory, '..data'))
+  }
+})
