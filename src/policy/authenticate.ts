@@ -3,15 +3,19 @@ import { messageOf } from '../core/errors.ts'
 import { SpiffeId } from '../spiffe/spiffe-id.ts'
 import type { TrustBundle, TrustBundles } from '../spiffe/trust-bundle.ts'
 import { type SvidFault, verifySvid } from '../spiffe/verify-svid.ts'
+import { CaCache } from '../x509/ca-cache.ts'
 import type { CertificatePath } from '../x509/certificate-path.ts'
-import { Certificate, largestCertificate } from '../x509/certificate.ts'
+import { type Certificate, largestCertificate } from '../x509/certificate.ts'
 import { keyUsageBit } from '../x509/extensions.ts'
 import { dateFault } from '../x509/path-rules.ts'
 import { mostIntermediates, validatePath } from '../x509/validate-path.ts'
 import type { Authorities } from './authority.ts'
 import type { ClaimedIdentity, Peer, UntrustedReason } from './peer.ts'
 
-/** Whom we believe about callers. Both maps are never changed, only replaced: what is derived from them is kept with them. */
+/**
+ * Whom we believe about callers. Both maps are never changed, only replaced: what is derived from them is kept with
+ * them.
+ */
 export interface CallerTrust {
   readonly bundles: TrustBundles
   readonly authorities: Authorities
@@ -33,14 +37,17 @@ export function authenticateDer(
 ): CertificatePeer {
   const oversize = oversizeOf(ders)
   if (oversize !== undefined) return malformed(oversize, {})
+  const cas = casOf(trust.bundles)
   const chain: Certificate[] = []
   try {
-    for (const der of ders) chain.push(Certificate.parse(der))
+    for (const der of ders) chain.push(cas.parse(der))
   } catch (cause) {
     const detail = `number ${chain.length + 1} of the chain: ${messageOf(cause)}`
     return malformed(detail, chain[0] === undefined ? unreadable(ders) : claimedBy(chain[0]))
   }
-  return authenticate(chain, trust, nowMs)
+  const peer = authenticate(chain, trust, nowMs)
+  if (peer.kind !== 'untrusted') cas.keep(peer.path)
+  return peer
 }
 
 function oversizeOf(ders: readonly Uint8Array[]): string | undefined {
@@ -51,12 +58,14 @@ function oversizeOf(ders: readonly Uint8Array[]): string | undefined {
 }
 
 /**
- * Finds out who a caller is from the chain it presented (leaf first), DESIGN.md 4 and 5. Fails closed: what is not proven is
- * `untrusted`, and only a caller that presented nothing at all is anonymous, which the caller of this decides.
+ * Finds out who a caller is from the chain it presented (leaf first), DESIGN.md 4 and 5. Fails closed: what is not
+ * proven is `untrusted`, and only a caller that presented nothing at all is anonymous, which the caller of this
+ * decides.
  *
- * A chain that claims a SPIFFE ID of a trust domain we hold a bundle for (the domain's own, or that of an authority with this
- * `trustDomain`) is judged by that bundle alone. A claim that is no SPIFFE ID is refused whoever issued it. Every
- * other chain is judged by the authorities without `trustDomain`; it proves the subject, and no SPIFFE ID.
+ * A chain that claims a SPIFFE ID of a trust domain we hold a bundle for (the domain's own, or that of an authority
+ * with this `trustDomain`) is judged by that bundle alone. A claim that is no SPIFFE ID is refused whoever issued
+ * it. Every other chain is judged by the authorities without `trustDomain`; it proves the subject, and no SPIFFE
+ * ID.
  *
  * Of several faults the first is named: dates of the leaf, the claim, use of the leaf, path.
  */
@@ -71,16 +80,25 @@ export function authenticate(
     return malformed(`more than ${mostPresented} certificates were presented`, claimedBy(leaf))
   const expired = dateFault(leaf, nowMs)
   if (expired !== undefined) return untrusted(leaf, toReason(expired.reason), expired.detail)
+  const presented = { leaf, chain, trust, nowMs }
   const claim = readClaim(leaf, trust)
   switch (claim.kind) {
     case 'malformed':
       return untrusted(leaf, 'svid_malformed', claim.detail)
     case 'held':
-      return authenticateSvid(leaf, chain, claim.bundles, trust, nowMs)
+      return authenticateSvid(presented, claim.bundles)
     case 'foreign':
     case 'none':
-      return authenticateByAuthority(leaf, chain, claim, trust, nowMs)
+      return authenticateByAuthority(presented, claim)
   }
+}
+
+/** What was presented, and what it is judged by. */
+interface Presented {
+  readonly leaf: Certificate
+  readonly chain: readonly Certificate[]
+  readonly trust: CallerTrust
+  readonly nowMs: number
 }
 
 /** What the leaf's URI names say about a SPIFFE ID. `foreign`: of a trust domain that we hold no bundle for. */
@@ -117,26 +135,18 @@ function trustDomainOf(uri: string): string | undefined {
   }
 }
 
-function authenticateSvid(
-  leaf: Certificate,
-  chain: readonly Certificate[],
-  bundles: TrustBundles,
-  trust: CallerTrust,
-  nowMs: number,
-): CertificatePeer {
+function authenticateSvid(presented: Presented, bundles: TrustBundles): CertificatePeer {
+  const { leaf, chain, trust, nowMs } = presented
   const verdict = verifySvid(chain, bundles, { nowMs, purpose: 'client' })
   if (verdict.kind === 'refused') return untrusted(leaf, toReason(verdict.reason), verdict.detail)
   const authorities = aliasesOn(verdict.path, trust.authorities)
   return { kind: 'svid', id: verdict.id, path: verdict.path, authorities }
 }
 
-function authenticateByAuthority(
-  leaf: Certificate,
-  chain: readonly Certificate[],
-  claim: Extract<Claim, { kind: 'none' | 'foreign' }>,
-  trust: CallerTrust,
-  nowMs: number,
-): CertificatePeer {
+type UnheldClaim = Extract<Claim, { kind: 'none' | 'foreign' }>
+
+function authenticateByAuthority(presented: Presented, claim: UnheldClaim): CertificatePeer {
+  const { leaf, chain, trust, nowMs } = presented
   const { anchors } = derivedFrom(trust.authorities)
   const unknown = unknownIssuer(claim, anchors.length)
   if (anchors.length === 0) return untrusted(leaf, unknown.reason, unknown.detail)
@@ -151,7 +161,7 @@ function authenticateByAuthority(
 
 /** A caller that claims a foreign SPIFFE ID is told about the bundle, since that is what is missing. */
 function unknownIssuer(
-  claim: Extract<Claim, { kind: 'none' | 'foreign' }>,
+  claim: UnheldClaim,
   anchors: number,
 ): { reason: UntrustedReason; detail: string } {
   if (claim.kind === 'foreign') {
@@ -233,6 +243,17 @@ function derive(authorities: Authorities): Derived {
     }
   }
   return { anchors, bundles, aliasBySha256 }
+}
+
+const caches = new WeakMap<TrustBundles, CaCache>()
+
+/** Intermediates seen under these bundles, gone with them. */
+function casOf(bundles: TrustBundles): CaCache {
+  const existing = caches.get(bundles)
+  if (existing !== undefined) return existing
+  const cas = new CaCache()
+  caches.set(bundles, cas)
+  return cas
 }
 
 function toReason(reason: SvidFault): UntrustedReason {

@@ -6,7 +6,10 @@ export interface Authority {
   readonly alias: string
   /** Each is an anchor, root or intermediate; old and new while a CA is rotated. */
   readonly anchors: readonly Certificate[]
-  /** The authority is the bundle of this domain, and proves its SPIFFE IDs and nothing else. Absent: it proves no SPIFFE ID. */
+  /**
+   * The authority is the bundle of this domain, and proves its SPIFFE IDs and nothing else. Absent: it proves no
+   * SPIFFE ID.
+   */
   readonly trustDomain?: TrustDomain
 }
 

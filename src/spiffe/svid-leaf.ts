@@ -11,8 +11,8 @@ export type SvidLeaf =
 const authorityUsage = keyUsageBit.keyCertSign | keyUsageBit.cRLSign
 
 /**
- * Reads a leaf by the rules of X509-SVID 2, 4 and 5.2: exactly one URI name, a SPIFFE ID with a path, no CA, and a key usage with
- * `digitalSignature` and without `keyCertSign` and `cRLSign`.
+ * Reads a leaf by the rules of X509-SVID 2, 4 and 5.2: exactly one URI name, a SPIFFE ID with a path, no CA, and a
+ * key usage with `digitalSignature` and without `keyCertSign` and `cRLSign`.
  */
 export function readSvidLeaf(leaf: Certificate): SvidLeaf {
   const [uri, ...more] = leaf.uriNames

@@ -21,9 +21,9 @@ export interface SvidConditions {
 }
 
 /**
- * Verifies a peer's X.509-SVID, X509-SVID 5 and DESIGN.md 5: the leaf is `chain[0]`, what follows are intermediates in any order, and
- * only the bundle of the leaf's own trust domain is asked. Of several faults the first is named: dates of the leaf, rules of the
- * standard, trust domain, purpose, path.
+ * Verifies a peer's X.509-SVID, X509-SVID 5 and DESIGN.md 5: the leaf is `chain[0]`, what follows are intermediates
+ * in any order, and only the bundle of the leaf's own trust domain is asked. Of several faults the first is named:
+ * dates of the leaf, rules of the standard, trust domain, purpose, path.
  */
 export function verifySvid(
   chain: readonly Certificate[],

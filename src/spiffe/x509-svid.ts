@@ -31,9 +31,9 @@ export class X509Svid {
   }
 
   /**
-   * Checks that the chain parses, that the leaf keeps the rules of an X.509-SVID and carries exactly the announced ID, and that the
-   * key is the leaf's. Dates are not looked at: the caller watches `notAfterMs`. Throws `PosternError`
-   * ERR_SVID_MALFORMED, or ERR_PRIVATE_KEY_MISMATCH.
+   * Checks that the chain parses, that the leaf keeps the rules of an X.509-SVID and carries exactly the announced
+   * ID, and that the key is the leaf's. Dates are not looked at: the caller watches `notAfterMs`. Throws
+   * `PosternError` ERR_SVID_MALFORMED, or ERR_PRIVATE_KEY_MISMATCH.
    */
   static parse(parts: X509SvidParts): X509Svid {
     const certificates = readChain(parts.certificates)
@@ -104,8 +104,8 @@ function readPrivateKey(der: Uint8Array): KeyObject {
 }
 
 /**
- * By encoding, not by `KeyObject.equals`: on keys of two types that leaves an error in OpenSSL's queue, and the next
- * `createPrivateKey` of the process throws it (Node 20.20).
+ * By encoding, not by `KeyObject.equals`: on keys of two types that leaves an error in OpenSSL's queue, and the
+ * next `createPrivateKey` of the process throws it (Node 20.20).
  */
 function isKeyOf(leaf: Certificate, privateKey: KeyObject): boolean {
   try {

@@ -6,6 +6,8 @@ export interface CertificatePath {
   readonly leaf: Certificate
   /** The CA certificate of the bundle or authority at which the path ended. */
   readonly anchor: Certificate
-  /** The first end of validity on the path, milliseconds since 1970: what was concluded from it holds until then. */
+  /**
+   * The first end of validity on the path, milliseconds since 1970: what was concluded from it holds until then.
+   */
   readonly notAfterMs: number
 }

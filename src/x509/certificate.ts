@@ -17,8 +17,8 @@ export const largestConcatenation = 4 * 1024 * 1024
 export const longestSerial = 64
 
 /**
- * A parsed certificate: strict DER, immutable, equal by `sha256`. Nothing about it is verified; `validatePath` does that.
- * It owns a copy of its bytes.
+ * A parsed certificate: strict DER, immutable, equal by `sha256`. Nothing about it is verified; `validatePath` does
+ * that. It owns a copy of its bytes.
  */
 export class Certificate {
   readonly der: Buffer

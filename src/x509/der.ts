@@ -33,8 +33,9 @@ export const deepestDer = 24
 export const mostDerElements = 16_384
 
 /**
- * Reads strict DER (X.690): definite and minimal lengths, low tag numbers, nothing after the end. A reader is a window on a
- * Buffer that is never copied. Every method throws `PosternError` ERR_DER_MALFORMED at the first octet that is not as asked.
+ * Reads strict DER (X.690): definite and minimal lengths, low tag numbers, nothing after the end. A reader is a
+ * window on a Buffer that is never copied. Every method throws `PosternError` ERR_DER_MALFORMED at the first octet
+ * that is not as asked.
  */
 export class DerReader {
   readonly #bytes: Buffer
@@ -54,7 +55,7 @@ export class DerReader {
   static of(bytes: Buffer): DerReader {
     if (bytes.length === 0) throw malformed('nothing to read')
     if (elementSize(bytes, 0) !== bytes.length) throw malformed('bytes follow the value')
-    checkElements(bytes, 0, bytes.length, 1, 0)
+    new DerWalk(bytes).check(0, bytes.length, 1)
     return new DerReader(bytes, 0, bytes.length)
   }
 
@@ -156,41 +157,38 @@ function firstArcs(value: number): string {
   return `${root}.${value - root * 40}`
 }
 
-/** Returns the number of elements seen so far. */
-function checkElements(
-  bytes: Buffer,
-  start: number,
-  end: number,
-  depth: number,
-  seen: number,
-): number {
-  let offset = start
-  if (offset < end && depth > deepestDer) throw malformed('elements are nested too deeply')
-  while (offset < end) {
-    if (++seen > mostDerElements) throw malformed('too many elements')
-    const tag = bytes[offset] ?? 0
-    const length = lengthAt(bytes, offset, end)
-    const content = offset + headerSize(length)
-    offset = content + length
-    if ((tag & 0x20) === 0) checkPrimitive(tag, bytes, content, offset)
-    else seen = checkConstructed(tag, bytes, content, offset, depth, seen)
+/** One walk over a value and everything nested in it. */
+class DerWalk {
+  readonly #bytes: Buffer
+  #elements = 0
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
   }
-  return seen
+
+  check(start: number, end: number, depth: number): void {
+    if (start < end && depth > deepestDer) throw malformed('elements are nested too deeply')
+    let offset = start
+    while (offset < end) {
+      if (++this.#elements > mostDerElements) throw malformed('too many elements')
+      const tag = this.#bytes[offset] ?? 0
+      const length = lengthAt(this.#bytes, offset, end)
+      const content = offset + headerSize(length)
+      offset = content + length
+      if ((tag & 0x20) === 0) checkPrimitive(tag, this.#bytes, content, offset)
+      else {
+        checkConstructed(tag)
+        this.check(content, offset, depth + 1)
+      }
+    }
+  }
 }
 
-function checkConstructed(
-  tag: number,
-  bytes: Buffer,
-  start: number,
-  end: number,
-  depth: number,
-  seen: number,
-): number {
+/** BER may cut a string into pieces; DER may not (X.690 10.2). */
+function checkConstructed(tag: number): void {
   const isUniversal = (tag & 0xc0) === 0
-  // BER may cut a string into pieces; DER may not (X.690 10.2).
   if (isUniversal && tag !== derTag.sequence && tag !== derTag.set)
     throw malformed(`tag ${hex(tag)} may not be constructed`)
-  return checkElements(bytes, start, end, depth + 1, seen)
 }
 
 function checkPrimitive(tag: number, bytes: Buffer, start: number, end: number): void {

@@ -1,3 +1,4 @@
+import { messageOf } from '../core/errors.ts'
 import { contextTag, DerReader, derTag, malformed } from './der.ts'
 import { type GeneralName, readGeneralName } from './general-name.ts'
 
@@ -65,9 +66,9 @@ interface KnownExtension {
 }
 
 /**
- * Key identifiers must not be critical (RFC 5280 4.2.1.1, 4.2.1.2). Policies, mappings and inhibitAnyPolicy decide nothing as long
- * as no certificate requires an explicit policy and the caller accepts any; policyConstraints, which could require one, is not
- * understood, and neither are CRL distribution points: when critical, both refuse.
+ * Key identifiers must not be critical (RFC 5280 4.2.1.1, 4.2.1.2). Policies, mappings and inhibitAnyPolicy decide
+ * nothing as long as no certificate requires an explicit policy and the caller accepts any; policyConstraints,
+ * which could require one, is not understood, and neither are CRL distribution points: when critical, both refuse.
  */
 const known: ReadonlyMap<string, KnownExtension> = new Map([
   ['2.5.29.14', { read: readSubjectKeyId, mayBeCritical: false }],
@@ -97,9 +98,21 @@ export function readExtensions(reader: DerReader): Extensions {
     seen.add(oid)
     const extension = known.get(oid)
     if (isCritical && extension?.mayBeCritical !== true) unknownCritical.push(oid)
-    if (extension !== undefined) extension.read(DerReader.of(value), extensions)
+    if (extension !== undefined) readKnown(extension, { oid, value }, extensions)
   } while (!reader.isAtEnd)
   return extensions
+}
+
+function readKnown(
+  extension: KnownExtension,
+  raw: Pick<RawExtension, 'oid' | 'value'>,
+  into: Extensions,
+): void {
+  try {
+    extension.read(DerReader.of(raw.value), into)
+  } catch (cause) {
+    throw malformed(`extension ${raw.oid}: ${messageOf(cause)}`)
+  }
 }
 
 interface RawExtension {

@@ -21,7 +21,9 @@ const tags = {
   ip: contextTag(7, 'primitive'),
 } as const
 
-/** Reads the next name. `ipWidths` are the sizes that an IP form may have. Throws `PosternError` ERR_DER_MALFORMED. */
+/**
+ * Reads the next name. `ipWidths` are the sizes that an IP form may have. Throws `PosternError` ERR_DER_MALFORMED.
+ */
 export function readGeneralName(reader: DerReader, ipWidths: readonly number[]): GeneralName {
   const tag = reader.nextTag
   switch (tag) {

@@ -3,8 +3,9 @@ import type { NameConstraints } from './extensions.ts'
 import type { GeneralName } from './general-name.ts'
 
 /**
- * Why a certificate below a CA with these constraints breaks them, RFC 5280 4.2.1.10 and 6.1.3 (b), (c); undefined when it keeps them.
- * A constrained form that cannot be judged (a URI without a host name, an otherName) counts as broken.
+ * Why a certificate below a CA with these constraints breaks them, RFC 5280 4.2.1.10 and 6.1.3 (b), (c); undefined
+ * when it keeps them. A constrained form that cannot be judged (a URI without a host name, an otherName) counts as
+ * broken.
  */
 export function nameConstraintViolation(
   constraints: NameConstraints,

@@ -41,8 +41,8 @@ export interface PathState {
 export const unconstrained: PathState = { pathLength: Infinity, constraints: [] }
 
 /**
- * Faults that a leaf has by itself, whoever issued it: dates first, since they are the usual cause and mend themselves with the next
- * certificate, then purpose, then the rest.
+ * Faults that a leaf has by itself, whoever issued it: dates first, since they are the usual cause and mend
+ * themselves with the next certificate, then purpose, then the rest.
  */
 export function leafFault(leaf: Certificate, conditions: PathConditions): Fault | undefined {
   return (

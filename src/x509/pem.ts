@@ -2,9 +2,10 @@ import { messageOf, PosternError } from '../core/errors.ts'
 import { Certificate, largestConcatenation, mostCertificates } from './certificate.ts'
 
 /**
- * Reads the CERTIFICATE blocks of a PEM text (RFC 7468), at least one; text around the blocks is passed over, as OpenSSL writes it.
- * Any other block is refused: a private key in a file of certificates is a mistake that someone should hear of. At most 4 MiB and
- * 1024 blocks. Throws `PosternError` ERR_PEM_MALFORMED that names the block and its line.
+ * Reads the CERTIFICATE blocks of a PEM text (RFC 7468), at least one; text around the blocks is passed over, as
+ * OpenSSL writes it. Any other block is refused: a private key in a file of certificates is a mistake that someone
+ * should hear of. At most 4 MiB and 1024 blocks. Throws `PosternError` ERR_PEM_MALFORMED that names the block and
+ * its line.
  */
 export function parsePemCertificates(text: string): Certificate[] {
   if (text.length > largestConcatenation) throw malformed('PEM text is larger than 4 MiB')

@@ -7,40 +7,39 @@ type SignatureScheme =
   | { readonly kind: 'rsa-pss'; readonly hash: string; readonly saltLength: number }
   | { readonly kind: 'ed25519' }
 
+const nullOrNothing = ['0500', '']
+
 /**
- * Schemes by the hex of their whole AlgorithmIdentifier, parameters included: what is not here is not supported, MD5 and SHA-1
- * above all. RSA comes with the NULL of RFC 4055 and without it, PSS with the parameters of RFC 8446 only.
+ * Schemes by the hex of their whole AlgorithmIdentifier, parameters included: what is not here is not supported,
+ * MD5 and SHA-1 above all. RSA comes with the NULL of RFC 4055 and without it, PSS with the parameters of RFC 8446
+ * only.
  */
 const schemes: ReadonlyMap<string, SignatureScheme> = new Map<string, SignatureScheme>([
   ['300a06082a8648ce3d040302', { kind: 'ecdsa', hash: 'sha256' }],
   ['300a06082a8648ce3d040303', { kind: 'ecdsa', hash: 'sha384' }],
   ['300a06082a8648ce3d040304', { kind: 'ecdsa', hash: 'sha512' }],
   ['300506032b6570', { kind: 'ed25519' }],
-  ...rsaEncodings('0b', 'sha256'),
-  ...rsaEncodings('0c', 'sha384'),
-  ...rsaEncodings('0d', 'sha512'),
-  ...pssEncodings('01', 'sha256', 32),
-  ...pssEncodings('02', 'sha384', 48),
-  ...pssEncodings('03', 'sha512', 64),
+  ...rsaEncodings('06092a864886f70d01010b', { kind: 'rsa', hash: 'sha256' }),
+  ...rsaEncodings('06092a864886f70d01010c', { kind: 'rsa', hash: 'sha384' }),
+  ...rsaEncodings('06092a864886f70d01010d', { kind: 'rsa', hash: 'sha512' }),
+  ...pssEncodings('0609608648016503040201', { kind: 'rsa-pss', hash: 'sha256', saltLength: 32 }),
+  ...pssEncodings('0609608648016503040202', { kind: 'rsa-pss', hash: 'sha384', saltLength: 48 }),
+  ...pssEncodings('0609608648016503040203', { kind: 'rsa-pss', hash: 'sha512', saltLength: 64 }),
 ])
 
-function rsaEncodings(arc: string, hash: string): [string, SignatureScheme][] {
-  const oid = `06092a864886f70d0101${arc}`
-  const scheme = { kind: 'rsa', hash } as const
-  return [
-    [`300d${oid}0500`, scheme],
-    [`300b${oid}`, scheme],
-  ]
+function rsaEncodings(oid: string, scheme: SignatureScheme): [string, SignatureScheme][] {
+  return nullOrNothing.map((parameters) => [sequence(`${oid}${parameters}`), scheme])
 }
 
-/** RSASSA-PSS, RFC 4055 3.1: hash, MGF1 with the same hash, salt as long as the hash; with and without NULL. */
-function pssEncodings(arc: string, hash: string, saltLength: number): [string, SignatureScheme][] {
-  const oid = `060960864801650304020${arc.slice(1)}`
-  const scheme = { kind: 'rsa-pss', hash, saltLength } as const
-  return ['', '0500'].map((parameters) => {
-    const digest = sequence(`${oid}${parameters}`)
+/** RSASSA-PSS-params of RFC 4055 3.1: hash, MGF1 with the same hash, and a salt as long as the hash. */
+function pssEncodings(
+  hashOid: string,
+  scheme: Extract<SignatureScheme, { kind: 'rsa-pss' }>,
+): [string, SignatureScheme][] {
+  return nullOrNothing.map((parameters) => {
+    const digest = sequence(`${hashOid}${parameters}`)
     const mask = sequence(`06092a864886f70d010108${digest}`)
-    const salt = `0201${saltLength.toString(16)}`
+    const salt = `0201${scheme.saltLength.toString(16)}`
     const pss = sequence(`a0${sized(digest)}a1${sized(mask)}a2${sized(salt)}`)
     return [sequence(`06092a864886f70d01010a${pss}`), scheme]
   })
@@ -63,7 +62,9 @@ export function hasSupportedSignature(certificate: Certificate): boolean {
   return schemeOf(certificate) !== undefined
 }
 
-/** Whether the key of `issuer` signed `certificate`. False as well when algorithm and key do not belong together. */
+/**
+ * Whether the key of `issuer` signed `certificate`. False as well when algorithm and key do not belong together.
+ */
 export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
   const scheme = schemeOf(certificate)
   if (scheme === undefined || !fits(scheme, issuer.keyParameters)) return false

@@ -1,8 +1,8 @@
 import { type DerReader, derTag, malformed } from './der.ts'
 
 /**
- * Reads a `Time` as milliseconds since 1970: `YYMMDDhhmmssZ` (1950 to 2049) or `YYYYMMDDhhmmssZ`, nothing else (RFC 5280
- * 4.1.2.5). Either form is taken for any year. Throws `PosternError` ERR_DER_MALFORMED.
+ * Reads a `Time` as milliseconds since 1970: `YYMMDDhhmmssZ` (1950 to 2049) or `YYYYMMDDhhmmssZ`, nothing else (RFC
+ * 5280 4.1.2.5). Either form is taken for any year. Throws `PosternError` ERR_DER_MALFORMED.
  */
 export function readTime(reader: DerReader): number {
   const isUtc = reader.nextTag === derTag.utcTime

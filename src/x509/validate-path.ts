@@ -7,11 +7,11 @@ import {
   intermediateFault,
   isCurrent,
   leafFault,
-  quoted,
-  signatureFault,
   type PathConditions,
   type PathFault,
   type PathState,
+  quoted,
+  signatureFault,
   stateBelow,
   stateFault,
   unconstrained,
@@ -26,8 +26,8 @@ export const mostIntermediates = 9
 export const mostSignatureChecks = 20
 
 /**
- * `certificateIndex` counts from the leaf (0) along the path that came nearest to being valid; absent when there was none.
- * `detail` is one bounded sentence for people.
+ * `certificateIndex` counts from the leaf (0) along the path that came nearest to being valid; absent when there
+ * was none. `detail` is one bounded sentence for people.
  */
 export type PathResult =
   | { readonly kind: 'valid'; readonly path: CertificatePath }
@@ -39,16 +39,18 @@ export type PathResult =
     }
 
 /**
- * RFC 5280 section 6 with path building. `intermediates` are what the peer sent, in any order; they never are anchors. Every one of
- * `anchors` is one, self-signed or not; those that are not valid now are passed over. The constraints of the anchor's
- * certificate apply as well. Policies are not processed: a certificate that could require one (a critical policyConstraints) is refused.
+ * RFC 5280 section 6 with path building. `intermediates` are what the peer sent, in any order; they never are
+ * anchors. Every one of `anchors` is one, self-signed or not; those that are not valid now are passed over. The
+ * constraints of the anchor's certificate apply as well. Policies are not processed: a certificate that could
+ * require one (a critical policyConstraints) is refused.
  *
- * The search goes from the anchors down and follows verified signatures only, so that a stranger's keys are never used; it tries
- * each candidate by name, those with the right key identifier first. Of several valid paths it takes one that ends at the
- * nearest anchor.
+ * The search goes from the anchors down and follows verified signatures only, so that a stranger's keys are never
+ * used; it tries each candidate by name, those with the right key identifier first. A path ends at the first anchor
+ * on it, and an anchor that issued the leaf itself comes before any other.
  *
- * When none is valid, the reason is, in this order: a fault of the leaf itself; the best fault of a path that ends at an anchor which is
- * valid now (expired, not yet valid, wrong purpose, then other rules); the dates of an anchor; `issuer_unknown`.
+ * When none is valid, the reason is, in this order: a fault of the leaf itself; the best fault of a path that ends
+ * at an anchor which is valid now (expired, not yet valid, wrong purpose, then other rules); the dates of an
+ * anchor; `issuer_unknown`.
  */
 export function validatePath(
   leaf: Certificate,
@@ -75,7 +77,8 @@ interface Branch {
 type Mode = 'find' | 'explain'
 
 /**
- * Bounded without a count of branches: they run along verified signatures, of which there are at most 20 in at most 5 steps.
+ * Bounded without a count of branches: they run along verified signatures, of which there are at most 20 in at most
+ * 5 steps.
  */
 class PathSearch {
   readonly #leaf: Certificate

@@ -42,8 +42,8 @@ export interface TestLeaf {
 const hourMs = 3_600_000
 
 /**
- * A CA for tests. Certificates are good unless an option makes them bad; they are valid from an hour ago for a day (CAs) or
- * three hours (leaves) around `Date.now()`, unless `notBeforeMs` and `notAfterMs` say otherwise.
+ * A CA for tests. Certificates are good unless an option makes them bad; they are valid from an hour ago for a day
+ * (CAs) or three hours (leaves) around `Date.now()`, unless `notBeforeMs` and `notAfterMs` say otherwise.
  *
  *     const root = await TestCa.root('corp.example')
  *     const leaf = await (await root.intermediate()).leaf({ spiffeId: 'spiffe://corp.example/api' })

@@ -226,7 +226,10 @@ function rootsOfOneName(maker: Maker): Node[] {
   return [...roots.map((root) => root.node), ...nodes, maker.leaf(last)]
 }
 
-/** A new root, known to those who trust the old one by a cross-certificate; perhaps one in the other direction as well. */
+/**
+ * A new root, known to those who trust the old one by a cross-certificate; perhaps one in the other direction as
+ * well.
+ */
 function crossSigned(maker: Maker): Node[] {
   const [older, newer] = [maker.entity('old root'), maker.entity('new root')]
   const { last, nodes } = maker.intermediates(newer, 1)

@@ -31,7 +31,8 @@ describe('a good chain with one byte changed', function () {
     assert.equal(judge(presented).kind, 'svid')
   })
 
-  // No octet is free: all but the signature is signed or must equal something signed, and ECDSA signatures in DER have one form.
+  // No octet is free: all but the signature is signed or must equal something signed, and ECDSA signatures in DER
+  // have one form.
   for (const [index, name] of ['leaf', 'intermediate'].entries()) {
     it(`is refused at every offset of the ${name}`, () => {
       const original = presented[index]!

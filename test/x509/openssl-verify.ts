@@ -17,7 +17,9 @@ export interface OpensslAnswer {
   readonly text: string
 }
 
-/** `openssl verify` for a TLS client, every given anchor being one. Files go to a directory that `close` removes. */
+/**
+ * `openssl verify` for a TLS client, every given anchor being one. Files go to a directory that `close` removes.
+ */
 export class OpensslVerify {
   readonly #directory: string
   #questions = 0
