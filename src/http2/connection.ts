@@ -71,6 +71,11 @@ export class Http2Connection<Context = unknown> {
     return streams.nextId === undefined ? 0 : Math.max(0, peer.maxConcurrentStreams - streams.size)
   }
 
+  /** The peer takes no DATA on any stream at the moment. */
+  get isSendWindowUsedUp(): boolean {
+    return this.#core.queue.isWindowUsedUp
+  }
+
   /** RFC 8441: the peer takes requests with `:protocol` (client role). */
   get peerAllowsConnectProtocol(): boolean {
     return this.#core.peer.allowsConnectProtocol

@@ -36,6 +36,11 @@ export class SendQueue<Context> {
     return !this.#ready.isEmpty
   }
 
+  /** The connection has no window left, whatever the streams have. */
+  get isWindowUsedUp(): boolean {
+    return this.#window <= 0
+  }
+
   /** The stream has something new to send, or new window to send it in. */
   offer(stream: Http2Stream<Context>): void {
     if (stream.list !== undefined || stream.isClosed || stream.isLocalEnded) return

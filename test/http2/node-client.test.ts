@@ -147,11 +147,11 @@ function pattern(bytes: number): Buffer {
 
 async function exchange(stream: ClientHttp2Stream, body?: Buffer): Promise<NodeReply> {
   const parts: Buffer[] = []
-  let trailers: OutgoingHttpHeaders = {}
+  let trailers: Record<string, unknown> = {}
   let status = 0
   stream.on('response', (headers) => (status = Number(headers[':status'])))
   stream.on('data', (chunk: Buffer) => parts.push(chunk))
-  stream.on('trailers', (headers) => (trailers = headers))
+  stream.on('trailers', (headers: OutgoingHttpHeaders) => (trailers = headers))
   stream.end(body)
   await once(stream, 'close')
   return { status, body: Buffer.concat(parts), trailers }
