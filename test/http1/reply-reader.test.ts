@@ -65,6 +65,14 @@ describe('ReplyReader', () => {
     )
   })
 
+  it('does not stop after an informational reply', () => {
+    const both = bytesOf(`HTTP/1.1 103 Hints\n\n${ok('Content-Length: 2\n', 'hi')}`)
+    const reader = readerThatIgnores()
+    reader.expect('GET')
+    assert.equal(reader.read(both, 0), both.length)
+    assert.equal(reader.state, 'idle')
+  })
+
   it('reads one reply after the other on one connection', () => {
     const text = `${ok('Content-Length: 2\n', 'hi')}${ok('Content-Length: 9\n')}${chunkedReply('1\na\n0\n\n')}${ok('', 'end')}`
     const found = readReplies([bytesOf(text)], ['GET', 'HEAD', 'POST', 'GET'])

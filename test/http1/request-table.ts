@@ -651,6 +651,8 @@ export const refusedRequests: RefusedRequest[] = [
     'trailer_forbidden',
   ]),
   ['a trailer with a space before the colon', post('0\nX : b\n\n'), 'field_malformed'],
+  ['a bad trailer before a good one', post('0\nX : b\nY: c\n\n'), 'field_malformed'],
+  ['a forbidden trailer before a good one', post('0\nHost: b\nY: c\n\n'), 'trailer_forbidden'],
   ['a trailer without a colon', post('0\nX\n\n'), 'field_malformed'],
   ['a folded trailer', post('0\nX: a\n b\n\n'), 'field_folded'],
   ['a bare LF after a trailer', post('0\nX: a␊\n'), 'line_ending_malformed'],
