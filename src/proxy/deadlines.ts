@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../core/clock.ts'
 export interface Deadline {
   /** On the clock of `Deadlines.nowMs`; Infinity: none. */
   deadlineMs: number
-  /** Called once per expiry: `deadlineMs` is Infinity again when this runs. */
+  /** Called once per expiry: `deadlineMs` is Infinity again when this runs. Must not throw: it runs in a timer. */
   deadlineReached(): void
 }
 
@@ -37,6 +37,7 @@ export class Deadlines {
     this.#members.delete(member)
   }
 
+  /** Forgets all members and stops the timer; `add` starts anew. Idempotent. */
   close(): void {
     this.#timer?.cancel()
     this.#timer = undefined
@@ -44,13 +45,14 @@ export class Deadlines {
   }
 
   readonly #sweep = (): void => {
-    this.#timer = undefined
+    // Set before the members run: whatever they do, the others' deadlines stay watched.
+    this.#timer =
+      this.#members.size > 0 ? this.#clock.setTimer(sweepEveryMs, this.#sweep) : undefined
     const nowMs = this.nowMs()
     for (const member of this.#members) {
       if (member.deadlineMs > nowMs) continue
       member.deadlineMs = Infinity
       member.deadlineReached()
     }
-    if (this.#members.size > 0) this.#timer = this.#clock.setTimer(sweepEveryMs, this.#sweep)
   }
 }

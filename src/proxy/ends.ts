@@ -21,8 +21,8 @@ export interface RequestSink {
 
 /** The other direction; see `RequestSink`. */
 export interface ReplySink {
-  /** 1xx other than 101. */
-  replyInformational(status: number, fields: Fields): void
+  /** 1xx other than 101. `connectionOptions` as in `ReplyHead`; none when left out. */
+  replyInformational(status: number, fields: Fields, connectionOptions?: readonly string[]): void
   replyHead(head: ReplyHead): void
   replyData(chunk: Buffer): void
   replyEnd(trailers: Fields): void
@@ -81,10 +81,13 @@ export interface UpstreamFailure {
   /** For logs: what happened, no secret. */
   readonly detail: string
   /**
-   * A reused connection ended before the first byte of a reply: the workload may never have seen the request.
-   * An idempotent request without a body is then sent once more.
+   * Whether the request may be sent once more. `if-idempotent`: a reused connection ended before the first byte of a reply, so
+   * that the workload may never have seen it; needs an idempotent method and no body. `always`: the workload said that it has
+   * not looked at it; needs only that no byte of the body was sent, because we keep none.
    */
-  readonly onReusedConnection: boolean
+  readonly retry: 'never' | 'if-idempotent' | 'always'
+  /** The code with which the workload reset the stream (RFC 9113 7); absent when it did not. */
+  readonly resetCode?: number
 }
 
 /** Bytes that are no request, and what to answer. */

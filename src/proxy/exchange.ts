@@ -38,14 +38,24 @@ export interface ExchangeOptions {
 }
 
 const statusOfAbort = 499
+const statusOfBug = 500
 
 /** Safe to send twice when the workload may not have seen it (RFC 9110 9.2.2). */
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
+const noTrailers: Fields = []
+const noOptions: readonly string[] = []
+
+const bodyTooLarge: UpstreamFailure = {
+  reason: 'upstream_reset',
+  detail: 'the body of the request is above the limit',
+  retry: 'never',
+}
+
 /**
  * One request and its reply, between a downstream end and an upstream end of any two protocols. It counts, bounds the
  * request's body, strips what is hop-by-hop, retries once where nothing can have happened twice, and ends both sides
- * together.
+ * together. Once it is over, what either end still says belongs to nobody.
  */
 export class Exchange implements RequestSink, ReplySink {
   readonly #request: OutgoingRequest
@@ -53,13 +63,16 @@ export class Exchange implements RequestSink, ReplySink {
   readonly #downstream: ReplySink
   readonly #owner: ExchangeOwner
   readonly #options: ExchangeOptions
+  /** Undefined when there is nobody to send to: not yet, or no more. */
   #upstream: RequestSink | undefined
+  /** Of the workload's reply, once its head came. */
   #status = 0
   #requestBytes = 0
   #replyBytes = 0
-  #requestEnded = false
-  #retried = false
-  #ended = false
+  #isRequestWhole = false
+  #requestTrailers: Fields = noTrailers
+  #isRetried = false
+  #isOver = false
 
   private constructor(
     request: OutgoingRequest,
@@ -92,16 +105,11 @@ export class Exchange implements RequestSink, ReplySink {
     return exchange
   }
 
-  #connect(fresh: boolean): void {
-    const upstream = this.#target.open(this.#request, this, fresh)
-    this.#upstream = this.#ended ? undefined : upstream
-  }
-
   // The request, from the downstream end.
 
   requestData(chunk: Buffer): void {
     this.#requestBytes += chunk.length
-    if (this.#ended) {
+    if (this.#isOver) {
       // The reply was complete before the request: what still comes is thrown away.
       this.#downstream.requestTaken(chunk.length)
     } else if (this.#requestBytes > this.#options.maxBodyBytes) {
@@ -112,18 +120,23 @@ export class Exchange implements RequestSink, ReplySink {
   }
 
   requestEnd(trailers: Fields): void {
-    this.#requestEnded = true
-    if (!this.#ended) this.#upstream?.requestEnd(this.#options.rules.requestTrailers(trailers))
+    this.#isRequestWhole = true
+    this.#requestTrailers = this.#options.rules.requestTrailers(trailers)
+    this.#upstream?.requestEnd(this.#requestTrailers)
   }
 
   requestAborted(): void {
-    if (this.#ended) return
-    this.#upstream?.requestAborted()
-    this.#finish('downstream_aborted', this.#status === 0 ? statusOfAbort : this.#status)
+    if (this.#isOver) return
+    const upstream = this.#upstream
+    try {
+      this.#finish(this.#status === 0 ? statusOfAbort : this.#status, 'downstream_aborted')
+    } finally {
+      upstream?.requestAborted()
+    }
   }
 
   replyTaken(bytes: number): void {
-    if (!this.#ended) this.#upstream?.replyTaken(bytes)
+    this.#upstream?.replyTaken(bytes)
   }
 
   requestFlush(): void {
@@ -132,85 +145,132 @@ export class Exchange implements RequestSink, ReplySink {
 
   // The reply, from the upstream end.
 
-  replyInformational(status: number, fields: Fields): void {
-    this.#downstream.replyInformational(status, this.#options.rules.replyFields(fields, []))
+  replyInformational(
+    status: number,
+    fields: Fields,
+    connectionOptions: readonly string[] = noOptions,
+  ): void {
+    if (this.#isOver) return
+    const kept = this.#options.rules.replyFields(fields, connectionOptions)
+    this.#downstream.replyInformational(status, kept)
   }
 
   replyHead(head: ReplyHead): void {
+    if (this.#isOver) return
     this.#status = head.status
     this.#downstream.replyHead({
       status: head.status,
       reason: head.reason,
       fields: this.#options.rules.replyFields(head.fields, head.connectionOptions),
       length: head.length,
-      connectionOptions: [],
+      connectionOptions: noOptions,
     })
   }
 
   replyData(chunk: Buffer): void {
+    if (this.#isOver) return
     this.#replyBytes += chunk.length
     this.#downstream.replyData(chunk)
   }
 
   replyEnd(trailers: Fields): void {
-    this.#downstream.replyEnd(this.#options.rules.replyFields(trailers, []))
-    this.#finish(undefined, this.#status)
+    if (this.#isOver) return
+    const kept = this.#options.rules.replyFields(trailers, noOptions)
+    // The outcome first: the end of this reply may begin the next request.
+    try {
+      this.#finish(this.#status)
+    } finally {
+      this.#downstream.replyEnd(kept)
+    }
   }
 
   replyFlush(): void {
-    this.#downstream.replyFlush()
+    if (!this.#isOver) this.#downstream.replyFlush()
   }
 
   requestTaken(bytes: number): void {
-    this.#downstream.requestTaken(bytes)
+    if (!this.#isOver) this.#downstream.requestTaken(bytes)
   }
 
   replyFailed(failure: UpstreamFailure): void {
-    if (this.#ended) return
-    if (this.#mayRetry(failure)) {
-      this.#retry()
-    } else if (this.#status === 0) {
-      this.#finish(failure.reason, this.#owner.replyToFailure(failure, this.#downstream))
-    } else {
-      this.#downstream.replyFailed(failure)
-      this.#finish(failure.reason, this.#status)
+    if (this.#isOver) return
+    this.#upstream = undefined
+    if (this.#mayRetry(failure)) this.#retry()
+    else if (this.#status === 0) this.#answerFailure(failure)
+    else this.#cut(failure, failure.reason)
+  }
+
+  #connect(fresh: boolean): void {
+    try {
+      const upstream = this.#target.open(this.#request, this, fresh)
+      this.#upstream = this.#isOver ? undefined : upstream
+    } catch (bug) {
+      this.#cut(brokenExchange, 'internal_error')
+      throw bug
+    }
+  }
+
+  #mayRetry(failure: UpstreamFailure): boolean {
+    if (this.#isRetried || this.#status !== 0) return false
+    switch (failure.retry) {
+      case 'never':
+        return false
+      case 'if-idempotent':
+        return this.#isRequestWhole && hasNoBody(this.#request) && isIdempotent(this.#request)
+      case 'always':
+        return this.#requestBytes === 0
     }
   }
 
   #retry(): void {
-    this.#retried = true
+    this.#isRetried = true
     this.#connect(true)
-    this.#upstream?.requestEnd([])
+    if (this.#isRequestWhole) this.#upstream?.requestEnd(this.#requestTrailers)
     this.#upstream?.requestFlush()
   }
 
-  #mayRetry(failure: UpstreamFailure): boolean {
-    return (
-      failure.onReusedConnection &&
-      !this.#retried &&
-      this.#status === 0 &&
-      this.#requestEnded &&
-      this.#request.length === 'none' &&
-      idempotent.has(this.#request.method)
+  #answerFailure(failure: UpstreamFailure): void {
+    this.#answer(failure, failure.reason, () =>
+      this.#owner.replyToFailure(failure, this.#downstream),
     )
   }
 
   #refuseBody(): void {
-    this.#upstream?.requestAborted()
+    const upstream = this.#upstream
+    this.#upstream = undefined
+    upstream?.requestAborted()
     if (this.#status === 0) {
-      this.#finish('body_too_large', this.#owner.replyToLargeBody(this.#downstream))
+      this.#answer(bodyTooLarge, 'body_too_large', () =>
+        this.#owner.replyToLargeBody(this.#downstream),
+      )
     } else {
-      this.#downstream.replyFailed({
-        reason: 'upstream_reset',
-        detail: 'request body above the limit',
-        onReusedConnection: false,
-      })
-      this.#finish('body_too_large', this.#status)
+      this.#cut(bodyTooLarge, 'body_too_large')
     }
   }
 
-  #finish(error: string | undefined, status: number): void {
-    this.#ended = true
+  /** Answers in the workload's stead. A caller must not wait for a reply that a bug has swallowed. */
+  #answer(failure: UpstreamFailure, error: string, write: () => number): void {
+    let status: number
+    try {
+      status = write()
+    } catch (bug) {
+      this.#cut(failure, error)
+      throw bug
+    }
+    this.#finish(status, error)
+  }
+
+  /** There is no place for a reply any more. */
+  #cut(failure: UpstreamFailure, error: string): void {
+    try {
+      this.#finish(this.#status === 0 ? statusOfBug : this.#status, error)
+    } finally {
+      this.#downstream.replyFailed(failure)
+    }
+  }
+
+  #finish(status: number, error?: string): void {
+    this.#isOver = true
     this.#upstream = undefined
     this.#owner.exchangeEnded({
       status,
@@ -219,4 +279,18 @@ export class Exchange implements RequestSink, ReplySink {
       ...(error === undefined ? {} : { error }),
     })
   }
+}
+
+const brokenExchange: UpstreamFailure = {
+  reason: 'upstream_reset',
+  detail: 'the request could not be written',
+  retry: 'never',
+}
+
+function isIdempotent(request: OutgoingRequest): boolean {
+  return idempotent.has(request.method)
+}
+
+function hasNoBody(request: OutgoingRequest): boolean {
+  return request.length === 'none' || request.length === 0
 }

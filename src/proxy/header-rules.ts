@@ -45,6 +45,7 @@ const droppedFromReplies = new Set([
   'connection',
   'content-length',
   'keep-alive',
+  'proxy-authenticate',
   'proxy-connection',
   'te',
   'trailer',
@@ -53,18 +54,12 @@ const droppedFromReplies = new Set([
 ])
 
 const identityPrefix = 'x-postern-'
-const requestIdShape = /^[A-Za-z0-9._:/+=@-]{1,128}$/
-const apiKeyScheme = /^apikey +/i
-
-/** Names seen, as sent, with their class. Bounded: names come from outside. */
-const rememberedNames = 1_024
 
 /** The header rules of DESIGN.md 8 for one listener. */
 export class HeaderRules {
   readonly #apiKeyHeader: string
-  readonly #requestClasses = new Map<string, FieldClass>()
-  readonly #replyClasses = new Map<string, FieldClass>()
-  readonly #trailerClasses = new Map<string, FieldClass>()
+  readonly #requestFields = new FieldClasses((name) => this.#classOfRequestField(name))
+  readonly #replyFields = new FieldClasses(classOfReplyField)
 
   /** `apiKeyHeader`: any case; with `-` and `_` taken as the same. */
   constructor(apiKeyHeader: string) {
@@ -73,55 +68,25 @@ export class HeaderRules {
 
   /** One pass: what is forwarded, and what was asked for by name. */
   scanRequest(fields: Fields, connectionOptions: readonly string[]): ScannedRequest {
-    const kept: string[] = []
-    let apiKey: string | undefined
-    let traceparent: string | undefined
-    let tracestate: string | undefined
-    let requestId: string | undefined
-    let wantsTrailers = false
+    const scan = new RequestScan()
+    const listed = listedNames(connectionOptions)
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] ?? ''
       const value = fields[i + 1] ?? ''
-      switch (this.#requestClass(name)) {
-        case 'keep':
-          if (connectionOptions.length === 0 || !connectionOptions.includes(name.toLowerCase())) {
-            kept.push(name, value)
-          }
-          break
-        case 'drop':
-          break
-        case 'apiKey':
-          apiKey = joinKeys(apiKey, value)
-          break
-        case 'authorization':
-          if (apiKeyScheme.test(value)) apiKey = joinKeys(apiKey, value.replace(apiKeyScheme, ''))
-          else kept.push(name, value)
-          break
-        case 'te':
-          wantsTrailers ||= /(?:^|[\s,])trailers(?:$|[\s,;])/i.test(value)
-          break
-        case 'traceparent':
-          // Two of them are as good as none (W3C Trace Context 3.2).
-          traceparent = traceparent === undefined ? value : ''
-          break
-        case 'tracestate':
-          tracestate = tracestate === undefined ? value : `${tracestate},${value}`
-          break
-        case 'requestId':
-          if (requestIdShape.test(value)) requestId = value
-          break
-      }
+      const kind = this.#requestFields.classOf(name)
+      if (isListed(name, listed) && !isForUs(kind, value)) continue
+      scan.take(kind, name, value)
     }
-    return { kept, apiKey, traceparent, tracestate, requestId, wantsTrailers }
+    return scan
   }
 
-  /** The fields of a reply that pass. */
+  /** The fields, or trailers, of a reply that pass. */
   replyFields(fields: Fields, connectionOptions: readonly string[]): string[] {
     const kept: string[] = []
+    const listed = listedNames(connectionOptions)
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] ?? ''
-      if (classOf(this.#replyClasses, name, classOfReplyField) === 'drop') continue
-      if (connectionOptions.length > 0 && connectionOptions.includes(name.toLowerCase())) continue
+      if (this.#replyFields.classOf(name) === 'drop' || isListed(name, listed)) continue
       kept.push(name, fields[i + 1] ?? '')
     }
     return kept
@@ -133,54 +98,111 @@ export class HeaderRules {
     const kept: string[] = []
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] ?? ''
-      const value = fields[i + 1] ?? ''
-      const kind = classOf(this.#trailerClasses, name, (lower) => this.#classOfTrailer(lower))
-      if (kind === 'keep') kept.push(name, value)
+      if (this.#requestFields.classOf(name) === 'keep') kept.push(name, fields[i + 1] ?? '')
     }
     return kept
   }
 
-  #requestClass(name: string): FieldClass {
-    return classOf(this.#requestClasses, name, (lower) => this.#classOfRequestField(lower))
-  }
-
-  #classOfRequestField(lower: string): FieldClass {
-    const name = canonical(lower)
+  #classOfRequestField(lowerCaseName: string): FieldClass {
+    const name = canonical(lowerCaseName)
     if (name === this.#apiKeyHeader) return 'apiKey'
     if (name.startsWith(identityPrefix) || droppedFromRequests.has(name)) return 'drop'
-    switch (lower) {
+    if (name === 'x-request-id') return 'requestId'
+    switch (lowerCaseName) {
       case 'authorization':
-        return 'authorization'
       case 'te':
-        return 'te'
       case 'traceparent':
-        return 'traceparent'
       case 'tracestate':
-        return 'tracestate'
+        return lowerCaseName
+      default:
+        return 'keep'
     }
-    return name === 'x-request-id' ? 'requestId' : 'keep'
-  }
-
-  #classOfTrailer(lower: string): FieldClass {
-    return this.#classOfRequestField(lower) === 'keep' ? 'keep' : 'drop'
   }
 }
 
-function classOfReplyField(lower: string): FieldClass {
-  return droppedFromReplies.has(lower) ? 'drop' : 'keep'
+const requestIdShape = /^[A-Za-z0-9._:/+=@-]{1,128}$/
+const apiKeyScheme = /^apikey(?:[ \t]+|$)/i
+const trailersAccepted = /(?:^|[\s,])trailers(?:$|[\s,;])/i
+
+/** Filled field by field. */
+class RequestScan implements ScannedRequest {
+  readonly kept: string[] = []
+  apiKey: string | undefined
+  traceparent: string | undefined
+  tracestate: string | undefined
+  wantsTrailers = false
+  #requestId: string | undefined
+
+  get requestId(): string | undefined {
+    const id = this.#requestId
+    return id !== undefined && requestIdShape.test(id) ? id : undefined
+  }
+
+  take(kind: FieldClass, name: string, value: string): void {
+    switch (kind) {
+      case 'keep':
+        this.kept.push(name, value)
+        break
+      case 'drop':
+        break
+      case 'apiKey':
+        this.#takeKey(value)
+        break
+      case 'authorization':
+        if (apiKeyScheme.test(value)) this.#takeKey(value.replace(apiKeyScheme, ''))
+        else this.kept.push(name, value)
+        break
+      case 'te':
+        this.wantsTrailers ||= trailersAccepted.test(value)
+        break
+      case 'traceparent':
+        // Two of them are as good as none (W3C Trace Context 3.2).
+        this.traceparent = this.traceparent === undefined ? value : ''
+        break
+      case 'tracestate':
+        this.tracestate = this.tracestate === undefined ? value : `${this.tracestate},${value}`
+        break
+      case 'requestId':
+        this.#requestId = this.#requestId === undefined ? value : ''
+        break
+    }
+  }
+
+  #takeKey(key: string): void {
+    const seen = this.apiKey
+    this.apiKey = seen === undefined || seen === key ? key : `${seen}, ${key}`
+  }
 }
 
-/** Looks up the class by the name as sent, so that a name is lower-cased once and not once per request. */
-function classOf(
-  known: Map<string, FieldClass>,
-  name: string,
-  classify: (lower: string) => FieldClass,
-): FieldClass {
-  const remembered = known.get(name)
-  if (remembered !== undefined) return remembered
-  const kind = classify(name.toLowerCase())
-  if (known.size < rememberedNames) known.set(name, kind)
-  return kind
+/** Names come from outside: at most so many are remembered, of at most so many characters. */
+const rememberedNames = 1_024
+const longestRememberedName = 64
+
+/** Classes by the name as sent, so that a name is lower-cased once per spelling and not once per request. */
+class FieldClasses {
+  readonly #classify: (lowerCaseName: string) => FieldClass
+  readonly #known = new Map<string, FieldClass>()
+
+  constructor(classify: (lowerCaseName: string) => FieldClass) {
+    this.#classify = classify
+  }
+
+  classOf(name: string): FieldClass {
+    return this.#known.get(name) ?? this.#remember(name)
+  }
+
+  #remember(name: string): FieldClass {
+    const kind = this.#classify(name.toLowerCase())
+    if (name.length > longestRememberedName) return kind
+    // A flood of invented names costs the others one look each, and is over when the map starts anew.
+    if (this.#known.size >= rememberedNames) this.#known.clear()
+    this.#known.set(name, kind)
+    return kind
+  }
+}
+
+function classOfReplyField(lowerCaseName: string): FieldClass {
+  return droppedFromReplies.has(lowerCaseName) ? 'drop' : 'keep'
 }
 
 /** Workloads behind CGI-like gateways see `x_postern_product` and `x-postern-product` as one name; so do we. */
@@ -188,6 +210,22 @@ function canonical(name: string): string {
   return name.toLowerCase().replaceAll('_', '-')
 }
 
-function joinKeys(seen: string | undefined, value: string): string {
-  return seen === undefined || seen === value ? value : `${seen}, ${value}`
+/** Options that are no names of fields, or of fields that never pass; nearly every Connection lists only these. */
+const usualOptions = new Set(['close', 'keep-alive', 'te', 'upgrade'])
+
+/** The fields that Connection makes hop-by-hop (RFC 9110 7.6.1); undefined when there are none to look for. */
+function listedNames(connectionOptions: readonly string[]): readonly string[] | undefined {
+  for (const option of connectionOptions) if (!usualOptions.has(option)) return connectionOptions
+  return undefined
+}
+
+function isListed(name: string, listed: readonly string[] | undefined): boolean {
+  return listed?.includes(name.toLowerCase()) === true
+}
+
+/** What the next hop is to read is for us: TE must be listed, and a key that is listed is a key all the same. */
+function isForUs(kind: FieldClass, value: string): boolean {
+  return (
+    kind === 'te' || kind === 'apiKey' || (kind === 'authorization' && apiKeyScheme.test(value))
+  )
 }

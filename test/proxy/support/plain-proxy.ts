@@ -1,56 +1,79 @@
+import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { systemClock } from '../../../src/core/clock.ts'
+import { type Clock, systemClock } from '../../../src/core/clock.ts'
+import type { Http1Limits } from '../../../src/http1/limits.ts'
 import { Deadlines } from '../../../src/proxy/deadlines.ts'
-import { Exchange, type ExchangeOutcome } from '../../../src/proxy/exchange.ts'
-import type {
-  IncomingRequest,
-  RefusedRequest,
-  ReplySink,
-  RequestServer,
-  RequestSink,
-  UpstreamFailure,
+import {
+  discardedRequest,
+  type IncomingRequest,
+  type RefusedRequest,
+  type ReplySink,
+  type RequestServer,
+  type RequestSink,
+  type UpstreamFailure,
 } from '../../../src/proxy/ends.ts'
-import { HeaderRules } from '../../../src/proxy/header-rules.ts'
+import { Exchange, type ExchangeOutcome } from '../../../src/proxy/exchange.ts'
+import { HeaderRules, type ScannedRequest } from '../../../src/proxy/header-rules.ts'
 import { Http1Downstream } from '../../../src/proxy/http1-downstream.ts'
 import { Http1Upstream } from '../../../src/proxy/http1-upstream.ts'
+import { eventually } from './eventually.ts'
 
 export interface PlainProxyOptions {
   readonly upstreamPort: number
+  /** Of all deadlines. Default: the real one. */
+  readonly clock?: Clock
+  readonly limits?: Partial<Http1Limits>
   readonly maxBodyBytes?: number
   readonly headerTimeoutMs?: number
   readonly idleTimeoutMs?: number
   readonly connectTimeoutMs?: number
   readonly responseTimeoutMs?: number
+  readonly maxConnections?: number
+  /** In the place of dialling `upstreamPort`. */
+  readonly connect?: () => Socket
+  /** Answered with 403 in the workload's stead. */
+  readonly denies?: (request: IncomingRequest) => boolean
 }
+
+/** What the proxy says of every caller, in the place of an identity. */
+export const identityFields = ['x-postern-product', 'plain', 'x-postern-principal', 'tester']
 
 /** The two HTTP/1.1 ends joined by an `Exchange` over real sockets, with a server that lets everything through. */
 export class PlainProxy implements RequestServer {
+  readonly requests: IncomingRequest[] = []
+  readonly scans: ScannedRequest[] = []
   readonly outcomes: ExchangeOutcome[] = []
   readonly refusals: RefusedRequest[] = []
+  readonly failures: UpstreamFailure[] = []
   readonly bugs: unknown[] = []
   readonly downstreams = new Set<Http1Downstream>()
+  /** The callers' sockets, open and closed. */
+  readonly sockets: Socket[] = []
   readonly upstream: Http1Upstream
   readonly #options: PlainProxyOptions
-  readonly #deadlines = new Deadlines(systemClock)
+  readonly #deadlines: Deadlines
   readonly #rules = new HeaderRules('x-api-key')
   readonly #server: Server
 
   private constructor(options: PlainProxyOptions) {
     this.#options = options
-    const onBug = (error: unknown) => void this.bugs.push(error)
+    this.#deadlines = new Deadlines(options.clock ?? systemClock)
+    const { maxConnections } = options
     this.upstream = new Http1Upstream({
-      connect: () => connect(options.upstreamPort, '127.0.0.1'),
+      connect: options.connect ?? (() => connect(options.upstreamPort, '127.0.0.1')),
       deadlines: this.#deadlines,
       connectTimeoutMs: options.connectTimeoutMs ?? 2_000,
       responseTimeoutMs: options.responseTimeoutMs ?? 5_000,
-      onBug,
+      ...(maxConnections === undefined ? {} : { maxConnections }),
+      onBug: this.onBug,
     })
-    this.#server = createServer({ noDelay: true }, (socket) => this.#serve(socket, onBug))
+    this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket))
   }
 
   static async start(options: PlainProxyOptions): Promise<PlainProxy> {
     const proxy = new PlainProxy(options)
-    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve))
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
     return proxy
   }
 
@@ -58,8 +81,19 @@ export class PlainProxy implements RequestServer {
     return (this.#server.address() as AddressInfo).port
   }
 
+  readonly onBug = (error: unknown): void => {
+    this.bugs.push(error)
+  }
+
   serve(request: IncomingRequest, reply: ReplySink): RequestSink {
+    this.requests.push(request)
+    if (this.#options.denies?.(request) === true) {
+      answer(reply, 403, 'denied', false)
+      return discardedRequest
+    }
     const scanned = this.#rules.scanRequest(request.fields, request.connectionOptions)
+    this.scans.push(scanned)
+    scanned.kept.push(...identityFields)
     return Exchange.open(
       {
         method: request.method,
@@ -72,8 +106,11 @@ export class PlainProxy implements RequestServer {
       this.upstream,
       reply,
       {
-        replyToFailure: (failure, sink) => answerFailure(failure, sink),
-        replyToLargeBody: (sink) => answer(sink, 413, 'too large'),
+        replyToFailure: (failure, sink) => {
+          this.failures.push(failure)
+          return answerFailure(failure, sink)
+        },
+        replyToLargeBody: (sink) => answer(sink, 413, 'body_too_large', true),
         exchangeEnded: (outcome) => void this.outcomes.push(outcome),
       },
       { rules: this.#rules, maxBodyBytes: this.#options.maxBodyBytes ?? 1 << 30 },
@@ -82,7 +119,30 @@ export class PlainProxy implements RequestServer {
 
   refuse(refusal: RefusedRequest, reply: ReplySink): void {
     this.refusals.push(refusal)
-    answer(reply, refusal.status, refusal.code)
+    answer(reply, refusal.status, refusal.code, true)
+  }
+
+  /** The end of a connection over any stream. */
+  attach(socket: Socket): Http1Downstream {
+    const downstream = new Http1Downstream(socket, this, {
+      deadlines: this.#deadlines,
+      limits: this.#options.limits ?? {},
+      headerTimeoutMs: this.#options.headerTimeoutMs ?? 10_000,
+      idleTimeoutMs: this.#options.idleTimeoutMs ?? 60_000,
+      onBug: this.onBug,
+    })
+    this.downstreams.add(downstream)
+    socket.once('close', () => this.downstreams.delete(downstream))
+    return downstream
+  }
+
+  /** The outcome of the exchange with this number, once it has ended. */
+  async outcome(index: number): Promise<ExchangeOutcome> {
+    await eventually(
+      () => this.outcomes.length > index,
+      () => `exchange ${index} did not end`,
+    )
+    return this.outcomes[index]!
   }
 
   async close(): Promise<void> {
@@ -96,34 +156,32 @@ export class PlainProxy implements RequestServer {
     await this.close()
   }
 
-  #serve(socket: Socket, onBug: (error: unknown) => void): void {
-    const downstream = new Http1Downstream(socket, this, {
-      deadlines: this.#deadlines,
-      limits: {},
-      headerTimeoutMs: this.#options.headerTimeoutMs ?? 10_000,
-      idleTimeoutMs: this.#options.idleTimeoutMs ?? 60_000,
-      onBug,
-    })
-    this.downstreams.add(downstream)
-    socket.once('close', () => this.downstreams.delete(downstream))
+  #accept(socket: Socket): void {
+    this.sockets.push(socket)
+    this.attach(socket)
   }
 }
 
+const statusOfFailure = {
+  upstream_unavailable: 503,
+  upstream_timeout: 504,
+  upstream_reset: 502,
+  upstream_malformed: 502,
+} as const
+
 function answerFailure(failure: UpstreamFailure, reply: ReplySink): number {
-  const status = { upstream_unavailable: 503, upstream_timeout: 504 } as const
-  const known: Record<string, number> = status
-  return answer(reply, known[failure.reason] ?? 502, failure.reason)
+  return answer(reply, statusOfFailure[failure.reason], failure.reason, false)
 }
 
-function answer(reply: ReplySink, status: number, text: string): number {
+function answer(reply: ReplySink, status: number, text: string, closeAfter: boolean): number {
   const body = Buffer.from(text)
   reply.replyHead({
     status,
     reason: '',
-    fields: [],
+    fields: ['x-answered-by', 'proxy'],
     length: body.length,
     connectionOptions: [],
-    closeAfter: status < 500,
+    closeAfter,
   })
   reply.replyData(body)
   reply.replyEnd([])

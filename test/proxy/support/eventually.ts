@@ -1,0 +1,20 @@
+import { setImmediate } from 'node:timers/promises'
+
+const patienceMs = 5_000
+
+/** Resolves as soon as `holds` does, looking after every turn of the event loop; throws with `problem` after five seconds. */
+export async function eventually(
+  holds: () => boolean,
+  problem: () => string = () => holds.toString(),
+): Promise<void> {
+  const endMs = performance.now() + patienceMs
+  while (!holds()) {
+    if (performance.now() > endMs) throw new Error(`never: ${problem()}`)
+    await setImmediate()
+  }
+}
+
+/** Lets the event loop turn often enough for bytes on loopback to arrive: for what must not happen. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 30; turn++) await setImmediate()
+}

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { eventually } from './eventually.ts'
+import { PlainProxy, type PlainProxyOptions } from './plain-proxy.ts'
+import { RawSocket } from './raw-socket.ts'
+import { RawWorkload } from './raw-workload.ts'
+
+/** Gives each test of the suite a proxy in front of a raw workload, and looks afterwards that nothing is left of it. */
+export function useProxy(): ProxyFixture {
+  const fixture = new ProxyFixture()
+  afterEach(() => fixture.stop())
+  return fixture
+}
+
+export class ProxyFixture {
+  #proxy: PlainProxy | undefined
+  #workload: RawWorkload | undefined
+  #callers: RawSocket[] = []
+
+  async start(options: Partial<PlainProxyOptions> = {}): Promise<void> {
+    this.#workload = await RawWorkload.start()
+    this.#proxy = await PlainProxy.start({ upstreamPort: this.#workload.port, ...options })
+  }
+
+  get proxy(): PlainProxy {
+    return this.#proxy!
+  }
+
+  get workload(): RawWorkload {
+    return this.#workload!
+  }
+
+  /** A new connection to the proxy. */
+  async caller(): Promise<RawSocket> {
+    const caller = await RawSocket.connect(this.proxy.port)
+    this.#callers.push(caller)
+    return caller
+  }
+
+  /** No exception was swallowed, no connection of a caller is left, and none to the workload that carries nothing. */
+  async stop(): Promise<void> {
+    const [proxy, workload] = [this.#proxy, this.#workload]
+    if (proxy === undefined || workload === undefined) return
+    for (const caller of this.#callers) caller.destroy()
+    this.#callers = []
+    try {
+      await eventually(() => proxy.downstreams.size === 0)
+      await eventually(() => proxy.upstream.connections === proxy.upstream.idleConnections)
+      assert.deepEqual(proxy.bugs, [])
+    } finally {
+      await proxy.close()
+      await workload.close()
+      this.#proxy = undefined
+    }
+  }
+}
