@@ -19,7 +19,7 @@ export function findH2spec(): string | undefined {
     join(homedir(), 'go', 'bin'),
   ]
   return folders
-    .filter((folder) => folder !== undefined && folder !== '')
+    .filter((folder): folder is string => folder !== undefined && folder !== '')
     .map((folder) => join(folder, 'h2spec'))
     .find((path) => existsSync(path))
 }
