@@ -96,14 +96,22 @@ export function formatChunkHead(bytes: number): string {
   return `${bytes.toString(16)}\r\n`
 }
 
-/** The end of a chunked body. Throws for trailers that a reader would refuse (RFC 9110 6.5.1). */
+/**
+ * The end of a chunked body. Trailers that a reader would refuse (RFC 9110 6.5.1) are left out, not thrown for: they can come from a
+ * peer of another protocol.
+ */
 export function formatLastChunk(trailers: Fields): string {
+  return `0\r\n${formatFieldLines(trailers.length === 0 ? trailers : allowedTrailers(trailers))}\r\n`
+}
+
+function allowedTrailers(trailers: Fields): Fields {
+  const allowed: string[] = []
   for (let i = 0; i < trailers.length; i += 2) {
-    if (fieldNameOf(trailers[i] ?? '')?.mayBeTrailer !== true) {
-      throw new TypeError('a field that may only stand in the head is no trailer')
-    }
+    const name = trailers[i] ?? ''
+    // What is no token stays, for the writer of lines to throw.
+    if (fieldNameOf(name)?.mayBeTrailer !== false) allowed.push(name, trailers[i + 1] ?? '')
   }
-  return `0\r\n${formatFieldLines(trailers)}\r\n`
+  return allowed
 }
 
 function framingLine(framing: Framing): string {
