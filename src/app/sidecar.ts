@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { HealthServer } from '../admin/health-server.ts'
+import { formatProblem } from '../config/problem.ts'
+import { checkAgainstBundles } from '../config/products-file.ts'
 import type { SidecarConfig } from '../config/sidecar-config.ts'
 import { type Clock, wait } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
@@ -7,8 +9,6 @@ import type { InboundContext } from '../inbound/context.ts'
 import { DecisionIds } from '../inbound/decision-ids.ts'
 import { InboundServer } from '../inbound/inbound-server.ts'
 import { Verdicts } from '../inbound/verdicts.ts'
-import type { ApiKeys } from '../policy/api-keys.ts'
-import type { ProductMap } from '../policy/product-map.ts'
 import { RateLimiter } from '../policy/rate-limiter.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import { Deadlines } from '../proxy/deadlines.ts'
@@ -16,15 +16,10 @@ import { HeaderRules } from '../proxy/header-rules.ts'
 import type { TrustBundles } from '../spiffe/trust-bundle.ts'
 import type { X509Svid } from '../spiffe/x509-svid.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { CallerFiles } from './caller-files.ts'
 import { bundleValidities, OwnIdentity } from './own-identity.ts'
 import { TrustStore } from './trust-store.ts'
 import { type WorkloadAddress, WorkloadUpstreams } from './workload-upstreams.ts'
-
-/** What the operator's files say about callers. */
-export interface CallerFiles {
-  readonly products: ProductMap
-  readonly apiKeys: ApiKeys
-}
 
 export interface SidecarOptions {
   readonly config: SidecarConfig
@@ -94,6 +89,11 @@ export class Sidecar {
   /** Bound ports; they differ from the files where these say 0. */
   get ports(): { readonly inbound: number; readonly health: number } {
     return { inbound: this.#inbound?.port ?? 0, health: this.#health?.address.port ?? 0 }
+  }
+
+  /** Open connections of callers. */
+  get connections(): number {
+    return this.#inbound?.connections ?? 0
   }
 
   get trust(): TrustState {
@@ -209,6 +209,11 @@ export class Sidecar {
   #onNewEpoch(state: TrustState): void {
     this.#options.telemetry.epoch(state.epoch)
     this.#options.logger.info('trust changed', { epoch: state.epoch })
+    for (const problem of checkAgainstBundles(state.products, state.bundles)) {
+      this.#options.logger.error('two sources for one trust domain, the Workload API wins', {
+        problem: formatProblem(problem),
+      })
+    }
     this.#inbound?.rejudge(state)
   }
 }

@@ -1,13 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import { addCheck } from './commands/check.ts'
-import { addDemo } from './commands/demo.ts'
 import { addDevAgent } from './commands/dev-agent.ts'
-import { addExplain } from './commands/explain.ts'
-import { addKey } from './commands/key.ts'
 import { addRun } from './commands/run.ts'
-import { addSchema } from './commands/schema.ts'
 import type { Terminal } from './terminal.ts'
+import { version } from './version.ts'
 
 /** The command line (DESIGN.md 11). Each command loads its code when it runs, so that `--help` is quick. */
 export function createProgram(terminal: Terminal): Command {
@@ -21,13 +16,7 @@ export function createProgram(terminal: Terminal): Command {
       writeOut: (text) => void terminal.stdout.write(text),
       writeErr: (text) => void terminal.stderr.write(text),
     })
-  const add = [addRun, addCheck, addExplain, addKey, addSchema, addDevAgent, addDemo]
+  const add = [addRun, addDevAgent]
   for (const addCommand of add) addCommand(program, terminal)
   return program
-}
-
-/** From package.json, which stands beside dist/ as well as beside src/. */
-export function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }

@@ -1,0 +1,119 @@
+import { parseAddress } from '../config/address.ts'
+import type { SidecarConfig } from '../config/sidecar-config.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Logger } from '../core/logger.ts'
+import { AuditFile } from '../telemetry/audit-file.ts'
+import { Recorder } from '../telemetry/recorder.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import { selfTest } from '../tls/self-test.ts'
+import { FollowedCallerFiles } from './caller-files.ts'
+import { FileIdentity } from './file-identity.ts'
+import { Sidecar } from './sidecar.ts'
+import { followWorkloadApi } from './workload-api-identity.ts'
+
+export interface RunSidecarContext {
+  readonly clock: Clock
+  readonly logger: Logger
+  /** For the `OTEL_*` variables. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly version: string
+  /** Begins the drain. */
+  readonly shutdown: AbortSignal
+  /** Calls back when the operator asks for the files to be read again. */
+  readonly onReloadRequest: (listener: () => void) => void
+}
+
+/**
+ * Runs the sidecar until `shutdown` aborts and it has drained. Throws `PosternError` when it cannot start: a bad file, a
+ * taken port, a Node.js that breaks what security rests on.
+ */
+export async function runSidecar(config: SidecarConfig, context: RunSidecarContext): Promise<void> {
+  await selfTest()
+  const { clock, logger, env, version } = context
+  const telemetry = await Recorder.start({
+    env,
+    clock,
+    logger,
+    audit: { sink: await AuditFile.open(config.audit.file) },
+    serviceVersion: version,
+  })
+  try {
+    await runWithTelemetry(config, context, telemetry)
+  } finally {
+    await telemetry.close()
+  }
+}
+
+async function runWithTelemetry(
+  config: SidecarConfig,
+  context: RunSidecarContext,
+  telemetry: Telemetry,
+): Promise<void> {
+  const { clock, logger, shutdown } = context
+  let sidecar: Sidecar | undefined
+  const files = await FollowedCallerFiles.start({
+    paths: { ...config, allowRemoteUpstream: config.inbound.allowRemoteUpstream },
+    clock,
+    logger,
+    onFiles: (current) => sidecar?.useFiles(current),
+    onReload: (file, result) => telemetry.configReload(file, result),
+  })
+  try {
+    sidecar = await Sidecar.start({
+      config,
+      files: files.current,
+      parseAddress,
+      clock,
+      logger,
+      telemetry,
+    })
+    context.onReloadRequest(() => void files.reload())
+    await serve(config, context, telemetry, sidecar)
+  } finally {
+    await files.close()
+    await sidecar?.close()
+  }
+  if (shutdown.aborted) logger.info('drained')
+}
+
+async function serve(
+  config: SidecarConfig,
+  context: RunSidecarContext,
+  telemetry: Telemetry,
+  sidecar: Sidecar,
+): Promise<void> {
+  const { logger, shutdown } = context
+  const { inbound, health } = sidecar.ports
+  logger.info('listening', { inboundPort: inbound, healthPort: health })
+  const source = await followIdentity(config, context, telemetry, sidecar)
+  try {
+    await aborted(shutdown)
+    logger.info('draining', { connections: sidecar.connections })
+    await sidecar.drain()
+  } finally {
+    await source.close()
+  }
+}
+
+/** Begins to follow where our identity comes from. */
+async function followIdentity(
+  { identity }: SidecarConfig,
+  { clock, logger }: RunSidecarContext,
+  telemetry: Telemetry,
+  sidecar: Sidecar,
+): Promise<{ close(): Promise<void> }> {
+  const common = { sidecar, clock, logger, telemetry }
+  switch (identity.kind) {
+    case 'workload-api':
+      return followWorkloadApi({ ...common, ...identity })
+    case 'files':
+      return FileIdentity.start({ ...common, files: identity })
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
