@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { eventually, settle } from './support/eventually.ts'
+import { get, ok } from './support/messages.ts'
 import { useProxy } from './support/proxy-fixture.ts'
 
 const ours = 'x-postern-product: plain\r\nx-postern-principal: tester\r\n'
@@ -359,11 +360,3 @@ describe('forwarding over HTTP/1.1', () => {
     })
   })
 })
-
-function get(path: string): string {
-  return `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
-}
-
-function ok(body: string): string {
-  return `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-}

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import type { FakeClock } from '../../support/fake-clock.ts'
 import { eventually } from './eventually.ts'
 import { PlainProxy, type PlainProxyOptions } from './plain-proxy.ts'
 import { RawSocket } from './raw-socket.ts'
 import { RawWorkload } from './raw-workload.ts'
+
+/** A connection that is paused while it ends hears of nothing until its time is over. */
+const lingerMs = 2_500
 
 /** Gives each test of the suite a proxy in front of a raw workload, and looks afterwards that nothing is left of it. */
 export function useProxy(): ProxyFixture {
@@ -15,8 +19,12 @@ export class ProxyFixture {
   #proxy: PlainProxy | undefined
   #workload: RawWorkload | undefined
   #callers: RawSocket[] = []
+  #clock: FakeClock | undefined
 
-  async start(options: Partial<PlainProxyOptions> = {}): Promise<void> {
+  async start(
+    options: Partial<PlainProxyOptions> & { readonly clock?: FakeClock } = {},
+  ): Promise<void> {
+    this.#clock = options.clock
     this.#workload = await RawWorkload.start()
     this.#proxy = await PlainProxy.start({ upstreamPort: this.#workload.port, ...options })
   }
@@ -43,7 +51,10 @@ export class ProxyFixture {
     for (const caller of this.#callers) caller.destroy()
     this.#callers = []
     try {
-      await eventually(() => proxy.downstreams.size === 0)
+      await eventually(() => {
+        this.#clock?.advance(lingerMs)
+        return proxy.downstreams.size === 0
+      })
       await eventually(() => proxy.upstream.connections === proxy.upstream.idleConnections)
       assert.deepEqual(proxy.bugs, [])
     } finally {
