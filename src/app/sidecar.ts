@@ -55,6 +55,7 @@ export class Sidecar {
     telemetry.epoch(this.#trust.current.epoch)
     this.#upstreams = new WorkloadUpstreams({
       address: config.inbound.upstream,
+      protocol: config.inbound.upstreamProtocol,
       deadlines: this.#deadlines,
       connectTimeoutMs: config.inbound.limits.upstreamConnectTimeoutMs,
       responseTimeoutMs: config.inbound.limits.upstreamResponseTimeoutMs,

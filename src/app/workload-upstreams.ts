@@ -3,8 +3,10 @@ import type { Logger } from '../core/logger.ts'
 import { stackOf } from '../core/errors.ts'
 import type { Upstreams } from '../inbound/context.ts'
 import type { Deadlines } from '../proxy/deadlines.ts'
+import { AutoUpstream } from '../proxy/auto-upstream.ts'
 import type { Upstream } from '../proxy/ends.ts'
 import { Http1Upstream } from '../proxy/http1-upstream.ts'
+import { Http2Upstream } from '../proxy/http2-upstream.ts'
 
 /** Where a workload listens. */
 export type WorkloadAddress =
@@ -13,6 +15,8 @@ export type WorkloadAddress =
 
 export interface WorkloadUpstreamsOptions {
   readonly address: WorkloadAddress
+  /** What the workload speaks; `auto`: gRPC goes h2c, the rest HTTP/1.1. */
+  readonly protocol: 'auto' | 'http1' | 'h2c'
   readonly deadlines: Deadlines
   readonly connectTimeoutMs: number
   readonly responseTimeoutMs: number
@@ -56,14 +60,22 @@ export class WorkloadUpstreams implements Upstreams {
   }
 
   #pool(address: WorkloadAddress): Upstream {
-    const { deadlines, connectTimeoutMs, responseTimeoutMs, logger } = this.#options
-    return new Http1Upstream({
+    const { protocol, deadlines, connectTimeoutMs, responseTimeoutMs, logger } = this.#options
+    const options = {
       connect: () => dial(address),
       deadlines,
       connectTimeoutMs,
       responseTimeoutMs,
-      onBug: (error) => logger.error('unexpected exception', { error: stackOf(error) }),
-    })
+      onBug: (error: unknown) => logger.error('unexpected exception', { error: stackOf(error) }),
+    }
+    switch (protocol) {
+      case 'http1':
+        return new Http1Upstream(options)
+      case 'h2c':
+        return new Http2Upstream(options)
+      case 'auto':
+        return new AutoUpstream(new Http1Upstream(options), new Http2Upstream(options))
+    }
   }
 }
 

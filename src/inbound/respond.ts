@@ -1,5 +1,6 @@
 import type { Decision, DenyReason } from '../policy/decision.ts'
-import { fieldValue, type Fields } from '../core/fields.ts'
+import type { Fields } from '../core/fields.ts'
+import { isGrpc } from '../proxy/auto-upstream.ts'
 import type { ReplySink, UpstreamFailure, UpstreamFailureReason } from '../proxy/ends.ts'
 
 type Deny = Extract<Decision, { outcome: 'deny' }>
@@ -9,11 +10,8 @@ export type ReplyForm = 'problem' | 'grpc'
 
 /** The form for a request with these fields. */
 export function replyFormFor(fields: Fields): ReplyForm {
-  const type = fieldValue(fields, 'content-type')
-  return type !== undefined && grpcType.test(type) ? 'grpc' : 'problem'
+  return isGrpc(fields) ? 'grpc' : 'problem'
 }
-
-const grpcType = /^application\/grpc(?:$|[+; ])/i
 
 /** A reply that we write ourselves. */
 export interface Problem {
@@ -106,10 +104,14 @@ export function respondFailed(
 /** Writes a whole reply. It holds nothing that the caller sent. */
 export function respond(reply: ReplySink, problem: Problem): void {
   switch (problem.form) {
-    case 'problem':
-      return respondProblem(reply, problem)
-    case 'grpc':
-      return respondGrpc(reply, problem)
+    case 'problem': {
+      respondProblem(reply, problem)
+      return
+    }
+    case 'grpc': {
+      respondGrpc(reply, problem)
+      return
+    }
   }
 }
 
