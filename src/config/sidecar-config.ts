@@ -1,9 +1,13 @@
-/** Where to listen, or where to connect to. */
-export type Address =
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
-  | { readonly kind: 'unix'; readonly path: string }
+import { dirname, resolve } from 'node:path'
+import type { z } from 'zod'
+import { type Address, formatAddress, isLocal, type TcpAddress } from './address.ts'
+import { Checker, formatPath } from './checker.ts'
+import { type Environment, overlayEnvironment } from './environment.ts'
+import { schemaAt } from './schema-at.ts'
+import { sidecarSchema } from './sidecar-schema.ts'
+import { type Path, YamlSource } from './yaml-source.ts'
 
-export type TcpAddress = Extract<Address, { kind: 'tcp' }>
+export type { Address, TcpAddress } from './address.ts'
 
 /** The parsed postern.yaml, with every default filled in and the environment applied (DESIGN.md 4). */
 export interface SidecarConfig {
@@ -31,6 +35,7 @@ export type IdentityConfig =
     }
   | {
       readonly kind: 'files'
+      /** Absolute paths. */
       readonly certificate: string
       readonly key: string
       /** PEM file by the name of its trust domain. */
@@ -40,10 +45,13 @@ export type IdentityConfig =
 export interface InboundConfig {
   readonly listen: TcpAddress
   readonly upstream: Address
+  /** Also for the upstreams of products. */
+  readonly allowRemoteUpstream: boolean
   readonly protocol: 'http' | 'tcp'
   readonly upstreamProtocol: 'auto' | 'http1' | 'h2c'
   readonly plaintext: 'refuse' | 'allow'
   readonly untrustedCertificate: 'refuse' | 'ignore'
+  /** Lower case. */
   readonly apiKeyHeader: string
   readonly forwardClientCert: boolean
   readonly limits: InboundLimits
@@ -53,11 +61,13 @@ export interface InboundConfig {
 export interface InboundLimits {
   readonly maxConnections: number
   readonly maxHeaderBytes: number
+  /** Infinity: none. */
   readonly maxBodyBytes: number
   readonly handshakeTimeoutMs: number
   readonly headerTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly upstreamConnectTimeoutMs: number
+  /** Infinity: none. */
   readonly upstreamResponseTimeoutMs: number
   readonly maxConcurrentStreams: number
 }
@@ -68,4 +78,182 @@ export interface OutboundConfig {
   readonly upstream: TcpAddress
   /** SPIFFE ID, `/*`, `/**`, or the name of a trust domain, as written. */
   readonly expect: string
+}
+
+/** Largest postern.yaml, bytes. */
+export const largestSidecarConfig = 1024 * 1024
+
+const lastWorkloadApi = 'unix:///run/spire/sockets/agent.sock'
+
+type Parsed = z.output<typeof sidecarSchema>
+
+/**
+ * Parses postern.yaml; '' is a file without settings. `file` names it in messages, and relative paths in it are relative to its
+ * folder; those of the environment to the working directory. Throws `ConfigError` with every problem.
+ */
+export function parseSidecarConfig(text: string, file: string, env: Environment): SidecarConfig {
+  const source = YamlSource.parse(text, file, { maxLength: largestSidecarConfig })
+  const overlay = overlayEnvironment(source.value ?? {}, env)
+  const checker = new Checker(source, (path) => overlay.variables.get(formatPath(path)))
+  checker.problems.push(...overlay.problems)
+  const parsed = checker.check(sidecarSchema, overlay.value, [])
+  new Cross(checker, overlay.value).check()
+  checker.finish()
+  if (parsed === undefined) throw new TypeError('a config without problems parses')
+  const from = (path: string) =>
+    overlay.variables.has(path) ? resolve('.') : dirname(resolve(file))
+  return build(parsed, env, (path, written) => resolve(from(path), written))
+}
+
+/** What several settings say together. Looks at each of them by itself, so that an error elsewhere hides nothing. */
+class Cross {
+  readonly #checker: Checker
+  readonly #value: unknown
+
+  constructor(checker: Checker, value: unknown) {
+    this.#checker = checker
+    this.#value = value
+  }
+
+  check(): void {
+    this.#checkIdentity()
+    this.#checkUpstream()
+    this.#checkListeners()
+  }
+
+  #checkIdentity(): void {
+    const identity = this.#part(['identity']) as Parsed['identity'] | undefined
+    if (identity?.workloadApi === undefined || identity.files === undefined) return
+    this.#checker.add(['identity', 'files'], 'stands beside workloadApi, expected one of them')
+  }
+
+  #checkUpstream(): void {
+    const upstream = this.#part(['inbound', 'upstream']) as Address | undefined
+    if (upstream === undefined || isLocal(upstream)) return
+    if (this.#part(['inbound', 'allowRemoteUpstream']) === true) return
+    this.#checker.add(
+      ['inbound', 'upstream'],
+      `${formatAddress(upstream)} is not on this machine, expected a local address or allowRemoteUpstream: true`,
+    )
+  }
+
+  #checkListeners(): void {
+    const taken: { readonly path: Path; readonly address: Address }[] = []
+    for (const path of this.#listeners()) {
+      const address = this.#part(path) as TcpAddress | undefined
+      if (address === undefined || address.port === 0) continue
+      const other = taken.find((one) => overlaps(one.address, address))
+      if (other !== undefined) this.#addTaken(path, other.path, address)
+      taken.push({ path, address })
+    }
+    const upstream = this.#part(['inbound', 'upstream']) as Address | undefined
+    if (upstream === undefined || !isLocal(upstream)) return
+    const own = taken.find(({ address }) => overlaps(address, upstream))
+    if (own === undefined) return
+    const message = `is ${formatPath(own.path)} itself, expected the workload`
+    this.#checker.add(['inbound', 'upstream'], message)
+  }
+
+  /** Told of the one that is written, when the other is a default. */
+  #addTaken(path: Path, other: Path, address: Address): void {
+    const isWritten = valueAt(this.#value, path) !== undefined
+    const [here, there] = isWritten ? [path, other] : [other, path]
+    const message = `${formatAddress(address)} is taken by ${formatPath(there)} already`
+    this.#checker.add(here, message)
+  }
+
+  #listeners(): Path[] {
+    const outbound = valueAt(this.#value, ['outbound'])
+    const count = Array.isArray(outbound) ? outbound.length : 0
+    return [
+      ['inbound', 'listen'],
+      ['health', 'listen'],
+      ['admin', 'listen'],
+      ...Array.from({ length: count }, (_, i) => ['outbound', i, 'listen']),
+    ]
+  }
+
+  /** The value of one setting, its default included; undefined when it is wrong. */
+  #part(path: Path): unknown {
+    const schema = schemaAt(sidecarSchema, path) as z.ZodType | undefined
+    const result = schema?.safeParse(valueAt(this.#value, path))
+    return result?.success === true ? result.data : undefined
+  }
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (parent, key) =>
+      typeof parent === 'object' && parent !== null
+        ? (parent as Record<string | number, unknown>)[key]
+        : undefined,
+    value,
+  )
+}
+
+const everyHost = new Set(['0.0.0.0', '::'])
+
+/** Whether a socket on one address takes connections to the other. */
+function overlaps(a: Address, b: Address): boolean {
+  if (a.kind === 'unix' || b.kind === 'unix') return false
+  if (a.port !== b.port) return false
+  return a.host === b.host || everyHost.has(a.host) || everyHost.has(b.host)
+}
+
+function build(
+  parsed: Parsed,
+  env: Environment,
+  absolute: (path: string, written: string) => string,
+): SidecarConfig {
+  const { inbound, outbound, health, admin, audit, drain } = parsed
+  return {
+    identity: buildIdentity(parsed.identity, env, absolute),
+    inbound: { ...inbound, limits: buildLimits(inbound.limits) },
+    outbound,
+    products: absolute('products', parsed.products),
+    apiKeys: parsed.apiKeys === undefined ? undefined : absolute('apiKeys', parsed.apiKeys),
+    health,
+    admin,
+    audit: { file: audit.file === '-' ? '-' : absolute('audit.file', audit.file) },
+    drain: { delayMs: drain.delay, timeoutMs: drain.timeout },
+  }
+}
+
+function buildIdentity(
+  identity: Parsed['identity'],
+  env: Environment,
+  absolute: (path: string, written: string) => string,
+): IdentityConfig {
+  const { files, workloadApi, hint } = identity
+  if (files === undefined) {
+    const address = workloadApi ?? nonEmpty(env['SPIFFE_ENDPOINT_SOCKET']) ?? lastWorkloadApi
+    return { kind: 'workload-api', address, hint }
+  }
+  const bundles = Object.entries(files.bundles).map(
+    ([name, path]) => [name, absolute('identity.files.bundles', path)] as const,
+  )
+  return {
+    kind: 'files',
+    certificate: absolute('identity.files.certificate', files.certificate),
+    key: absolute('identity.files.key', files.key),
+    bundles: new Map(bundles),
+  }
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text
+}
+
+function buildLimits(limits: Parsed['inbound']['limits']): InboundLimits {
+  return {
+    maxConnections: limits.maxConnections,
+    maxHeaderBytes: limits.maxHeaderBytes,
+    maxBodyBytes: limits.maxBodyBytes,
+    handshakeTimeoutMs: limits.handshakeTimeout,
+    headerTimeoutMs: limits.headerTimeout,
+    idleTimeoutMs: limits.idleTimeout,
+    upstreamConnectTimeoutMs: limits.upstreamConnectTimeout,
+    upstreamResponseTimeoutMs: limits.upstreamResponseTimeout,
+    maxConcurrentStreams: limits.maxConcurrentStreams,
+  }
 }

@@ -22,6 +22,9 @@ export interface Match {
   readonly step: Step
 }
 
+/** The part of a product that others can be at odds with. */
+export type ProductCallers = Pick<Product, 'name' | 'callers'>
+
 /** Two places that cannot both stand. */
 export type Conflict =
   | {
@@ -40,6 +43,7 @@ export type Conflict =
     }
   | {
       readonly kind: 'unknown-authority'
+      readonly product: string
       readonly alias: string
       readonly position: SourcePosition
     }
@@ -179,7 +183,7 @@ function matchOf(product: Product, caller: Caller): Match {
  * authority that is not defined. In the order of the file.
  */
 export function findConflicts(
-  products: readonly Product[],
+  products: readonly ProductCallers[],
   authorities: readonly MappedAuthority[],
 ): readonly Conflict[] {
   return [
@@ -189,7 +193,7 @@ export function findConflicts(
   ]
 }
 
-function selectorConflicts(products: readonly Product[]): Conflict[] {
+function selectorConflicts(products: readonly ProductCallers[]): Conflict[] {
   const seen = new Map<string, { product: string; position: SourcePosition }>()
   const conflicts: Conflict[] = []
   for (const product of products) {
@@ -207,17 +211,17 @@ function selectorConflicts(products: readonly Product[]): Conflict[] {
 }
 
 function unknownAuthorities(
-  products: readonly Product[],
+  products: readonly ProductCallers[],
   authorities: readonly MappedAuthority[],
 ): Conflict[] {
   const known = new Set(authorities.map((authority) => authority.alias))
-  return products
-    .flatMap((product) => product.callers)
-    .flatMap(({ selector, position }) =>
+  return products.flatMap(({ name, callers }) =>
+    callers.flatMap(({ selector, position }) =>
       selector.kind === 'authority' && !known.has(selector.alias)
-        ? [{ kind: 'unknown-authority', alias: selector.alias, position }]
+        ? [{ kind: 'unknown-authority', product: name, alias: selector.alias, position }]
         : [],
-    )
+    ),
+  )
 }
 
 /** An anchor is a name and a key (RFC 5280 6.1.1): a certificate made anew for both is the same anchor. */
@@ -225,8 +229,8 @@ function anchorConflicts(authorities: readonly MappedAuthority[]): Conflict[] {
   const seen = new Map<string, MappedAuthority>()
   const conflicts: Conflict[] = []
   for (const authority of authorities) {
-    for (const { subject, sha256, publicKeyInfo } of authority.anchors) {
-      const key = `${subject}\n${publicKeyInfo.toString('base64')}`
+    for (const { subject, subjectName, sha256, publicKeyInfo } of authority.anchors) {
+      const key = `${subjectName.canonical}\n${publicKeyInfo.toString('base64')}`
       const first = seen.get(key)
       if (first === undefined) seen.set(key, authority)
       else if (first.alias !== authority.alias) {

@@ -80,9 +80,9 @@ function normaliseHost(host: string): string {
 
 /** The texts of one entry of `requests`; what is absent allows everything. */
 export interface RequestRuleTexts {
-  readonly methods?: readonly string[]
-  readonly hosts?: readonly string[]
-  readonly paths?: readonly string[]
+  readonly methods?: readonly string[] | undefined
+  readonly hosts?: readonly string[] | undefined
+  readonly paths?: readonly string[] | undefined
 }
 
 /** One entry of a product's `requests`: a request matches it when its method, host and path all do. */
@@ -199,7 +199,7 @@ export class PathPattern {
   static parse(text: string): PathPattern {
     const normal = normalisePath(text)
     if (text.includes('?')) throw invalid(text, 'path without a query')
-    if (normal.kind === 'ambiguous') throw invalid(text, `path; this one ${normal.detail}`)
+    if (normal.kind === 'ambiguous') throw invalid(text, `path: ${normal.detail}`)
     const wildcards = normal.path.replace(/\/\*\*$/, '').split('/')
     if (
       !normal.path.startsWith('/') ||
@@ -240,6 +240,6 @@ function isSegment(path: string, from: number, end: number, wanted: string | und
 function invalid(text: string, expected: string): PosternError {
   return new PosternError(
     'ERR_CONFIG_INVALID',
-    `${JSON.stringify(text)} is not a pattern, expected a ${expected}`,
+    `${JSON.stringify(text)} is no pattern, expected a ${expected}`,
   )
 }

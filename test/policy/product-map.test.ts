@@ -128,7 +128,7 @@ describe('findConflicts', () => {
     const one = product('p', { callers: ['authority: b', 'authority: c'] })
     const conflicts = findConflicts([one], [authority('b')])
     assert.deepEqual(conflicts, [
-      { kind: 'unknown-authority', alias: 'c', position: one.callers[1]?.position },
+      { kind: 'unknown-authority', product: 'p', alias: 'c', position: one.callers[1]?.position },
     ])
   })
 
@@ -263,5 +263,11 @@ function compare(a: readonly [number, number], b: readonly [number, number]): nu
 
 /** The three things that tell anchors apart. */
 function anchor(subject: string, key: string, sha256: string): Certificate {
-  return { subject, sha256, publicKeyInfo: Buffer.from(key) } as unknown as Certificate
+  const publicKeyInfo = Buffer.from(key)
+  return {
+    subject,
+    subjectName: { canonical: subject },
+    sha256,
+    publicKeyInfo,
+  } as unknown as Certificate
 }

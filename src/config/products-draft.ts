@@ -1,0 +1,108 @@
+import type { z } from 'zod'
+import type { SourcePosition } from '../policy/source-position.ts'
+import { Checker } from './checker.ts'
+import type { Problem } from './problem.ts'
+import { authoritySchema, callerSchema, productSchema, productsFrame } from './products-schema.ts'
+import { name as nameSchema } from './scalars.ts'
+import { type Path, YamlSource } from './yaml-source.ts'
+
+/** Largest products.yaml, bytes. */
+export const largestProductsFile = 16 * 1024 * 1024
+
+/**
+ * products.yaml with each value checked by itself, and still plain data: a thread of its own may read a large file and hand
+ * this over. What depends on several values, and on PEM files, is for `buildProducts`.
+ */
+export interface ProductsDraft {
+  readonly file: string
+  readonly products: readonly DraftProduct[]
+  readonly authorities: readonly DraftAuthority[]
+  /** What is wrong so far; what is wrong is left out above, as far as it can be. */
+  readonly problems: readonly Problem[]
+}
+
+export interface DraftProduct {
+  readonly name: string
+  readonly position: SourcePosition
+  readonly callers: readonly DraftCaller[]
+  readonly requestPositions: readonly SourcePosition[]
+  /** undefined: something is wrong with them. */
+  readonly settings: z.output<typeof productSchema> | undefined
+}
+
+export interface DraftCaller {
+  readonly kind: 'trustDomain' | 'spiffeId' | 'authority'
+  readonly value: string
+  readonly position: SourcePosition
+}
+
+export interface DraftAuthority {
+  readonly alias: string
+  readonly position: SourcePosition
+  /** Where `certificates` stands. */
+  readonly certificatesPosition: SourcePosition
+  /** undefined: something is wrong with them. */
+  readonly settings: z.output<typeof authoritySchema> | undefined
+}
+
+/** Throws `ConfigError` only when the text is no YAML of the right frame. */
+export function readProducts(text: string, file: string): ProductsDraft {
+  const source = YamlSource.parse(text, file, { maxLength: largestProductsFile })
+  const checker = new Checker(source)
+  const frame = checker.check(productsFrame, source.value, [])
+  if (frame === undefined) checker.finish()
+  const products = Object.entries(frame?.products ?? {})
+  const authorities = Object.entries(frame?.authorities ?? {})
+  return {
+    file,
+    products: products.map(([name, value]) => readProduct(checker, name, value)),
+    authorities: authorities.map(([alias, value]) => readAuthority(checker, alias, value)),
+    problems: checker.problems,
+  }
+}
+
+function readProduct(checker: Checker, name: string, value: unknown): DraftProduct {
+  const path = ['products', name]
+  checkName(checker, name, path)
+  return {
+    name,
+    position: checker.source.keyPosition(path),
+    settings: checker.check(productSchema, value, path),
+    callers: readCallers(checker, listAt(value, 'callers'), [...path, 'callers']),
+    requestPositions: listAt(value, 'requests').map((_, index) =>
+      checker.source.valuePosition([...path, 'requests', index]),
+    ),
+  }
+}
+
+/** Those that are good, also in a product that is not: they may be at odds with others. */
+function readCallers(checker: Checker, entries: readonly unknown[], path: Path): DraftCaller[] {
+  return entries.flatMap((entry, index) => {
+    const caller = callerSchema.safeParse(entry)
+    if (!caller.success) return []
+    const [kind, value] = Object.entries(caller.data)[0] as [DraftCaller['kind'], string]
+    return [{ kind, value, position: checker.source.valuePosition([...path, index]) }]
+  })
+}
+
+function readAuthority(checker: Checker, alias: string, value: unknown): DraftAuthority {
+  const path = ['authorities', alias]
+  checkName(checker, alias, path)
+  return {
+    alias,
+    position: checker.source.keyPosition(path),
+    certificatesPosition: checker.source.valuePosition([...path, 'certificates']),
+    settings: checker.check(authoritySchema, value, path),
+  }
+}
+
+function checkName(checker: Checker, name: string, path: Path): void {
+  const result = nameSchema.safeParse(name)
+  if (!result.success) checker.addAtKey(path, result.error.issues[0]?.message ?? '')
+}
+
+function listAt(value: unknown, key: string): readonly unknown[] {
+  if (typeof value !== 'object' || value === null) return []
+  const list = (value as Record<string, unknown>)[key]
+  return Array.isArray(list) ? list : []
+}

@@ -1,0 +1,185 @@
+import { z } from 'zod'
+import {
+  address,
+  duration,
+  durationOrNone,
+  expectedPeer,
+  filePath,
+  headerName,
+  hint,
+  localTcpAddress,
+  size,
+  sizeOrNone,
+  tcpAddress,
+  trustDomain,
+  workloadApiAddress,
+} from './scalars.ts'
+
+// The defaults are written as an operator would write them, and hold on a public address: everything that a stranger can
+// make us keep or wait for ends.
+
+const identitySchema = z
+  .strictObject({
+    workloadApi: workloadApiAddress
+      .optional()
+      .describe(
+        'Workload API, unix:///path or tcp://IP:port. Default: SPIFFE_ENDPOINT_SOCKET, else unix:///run/spire/sockets/agent.sock.',
+      ),
+    hint: hint
+      .optional()
+      .describe('Which SVID to use when the agent hands out several. Default: the first.'),
+    files: z
+      .strictObject({
+        certificate: filePath.describe('PEM file with our SVID, leaf first, then intermediates.'),
+        key: filePath.describe('PEM file with its private key (PKCS#8).'),
+        bundles: z
+          .record(trustDomain, filePath)
+          .describe('PEM file of CA certificates by the name of its trust domain.'),
+      })
+      .optional()
+      .describe('Our identity without an agent; in place of workloadApi.'),
+  })
+  .prefault({})
+  .describe('Where our own SVID and the bundles come from.')
+
+const limitsSchema = z
+  .strictObject({
+    maxConnections: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(10_000)
+      .describe(
+        'Connections at once, 1 to 1000000; more are closed at once. An idle one takes up to 60 KiB.',
+      ),
+    maxHeaderBytes: size('1KiB', '1MiB')
+      .prefault('16KiB')
+      .describe("A request's head, 1KiB to 1MiB; larger: 431."),
+    maxBodyBytes: sizeOrNone('1B', '1024GiB')
+      .prefault('none')
+      .describe(
+        "A request's body, 1B to 1024GiB, or none: bodies stream and are never kept. Larger: 413.",
+      ),
+    handshakeTimeout: duration('100ms', '2m')
+      .prefault('10s')
+      .describe('From accept to the end of the TLS handshake, 100ms to 2m.'),
+    headerTimeout: duration('100ms', '10m')
+      .prefault('10s')
+      .describe("From the first byte of a request's head to its last, 100ms to 10m."),
+    idleTimeout: duration('1s', '24h')
+      .prefault('5m')
+      .describe('A connection on which nothing moves is closed after it, 1s to 24h.'),
+    upstreamConnectTimeout: duration('10ms', '1m')
+      .prefault('5s')
+      .describe('To connect to the workload, 10ms to 1m; later: 503.'),
+    upstreamResponseTimeout: durationOrNone('10ms', '24h')
+      .prefault('60s')
+      .describe(
+        "From the end of a request to the head of the workload's reply, 10ms to 24h, or none; later: 504.",
+      ),
+    maxConcurrentStreams: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(100)
+      .describe('HTTP/2 requests at once on one connection, 1 to 10000.'),
+  })
+  .prefault({})
+  .describe('Bounds of what a stranger can make us hold or wait for.')
+
+const inboundSchema = z
+  .strictObject({
+    listen: tcpAddress.prefault('0.0.0.0:8443').describe('The one port of all callers.'),
+    upstream: address
+      .prefault('127.0.0.1:8080')
+      .describe('The workload, host:port or unix:/path; on this machine.'),
+    allowRemoteUpstream: z
+      .boolean()
+      .default(false)
+      .describe('The workload may be on another machine; requests go there in plaintext.'),
+    protocol: z.enum(['http', 'tcp']).default('http').describe('http: 1.1, 2, gRPC and WebSocket.'),
+    upstreamProtocol: z
+      .enum(['auto', 'http1', 'h2c'])
+      .default('auto')
+      .describe('What the workload speaks; auto: gRPC goes h2c, the rest HTTP/1.1.'),
+    plaintext: z
+      .enum(['refuse', 'allow'])
+      .default('refuse')
+      .describe('Whether the same port also takes plaintext, for a migration.'),
+    untrustedCertificate: z
+      .enum(['refuse', 'ignore'])
+      .default('refuse')
+      .describe('ignore: a bad certificate is as if none had been presented, and is recorded.'),
+    apiKeyHeader: headerName
+      .prefault('x-api-key')
+      .describe('The header of API keys; Authorization: ApiKey <key> is accepted as well.'),
+    forwardClientCert: z
+      .boolean()
+      .default(false)
+      .describe("Sets x-forwarded-client-cert in Envoy's format."),
+    limits: limitsSchema,
+  })
+  .prefault({})
+  .describe('Callers to the workload.')
+
+const outboundSchema = z
+  .array(
+    z.strictObject({
+      listen: localTcpAddress.describe(
+        'Where the workload connects to, in plaintext; on this machine.',
+      ),
+      upstream: tcpAddress.describe('host:port of the other end, which sees our SVID.'),
+      expect: expectedPeer.describe(
+        'Who the other end must be: a SPIFFE ID, one that ends in /* or /**, or the name of a trust domain.',
+      ),
+    }),
+  )
+  .max(1_000)
+  .default([])
+  .describe('Calls of the workload to others.')
+
+/** postern.yaml. */
+export const sidecarSchema = z.strictObject({
+  identity: identitySchema,
+  inbound: inboundSchema,
+  outbound: outboundSchema,
+  products: filePath
+    .prefault('products.yaml')
+    .describe(
+      'The product map; relative to this file, from the environment to the working directory.',
+    ),
+  apiKeys: filePath
+    .optional()
+    .describe('The file of API keys, found as products is. Absent: no keys.'),
+  health: z
+    .strictObject({
+      listen: tcpAddress.prefault('0.0.0.0:9902').describe('/livez, /readyz and /metrics.'),
+    })
+    .prefault({})
+    .describe('For the platform.'),
+  admin: z
+    .strictObject({
+      listen: localTcpAddress
+        .prefault('127.0.0.1:9901')
+        .describe('Status page, /status, /decisions, explain and reload; on this machine only.'),
+    })
+    .prefault({})
+    .describe('For the operator.'),
+  audit: z
+    .strictObject({
+      file: filePath.prefault('-').describe('One JSON line for each decision; - is stdout.'),
+    })
+    .prefault({})
+    .describe('The audit log.'),
+  drain: z
+    .strictObject({
+      delay: duration('0s', '10m')
+        .prefault('0s')
+        .describe('From SIGTERM, when readiness ends, to the end of accepting, 0s to 10m.'),
+      timeout: duration('0s', '1h')
+        .prefault('25s')
+        .describe('For what is under way to finish after that, 0s to 1h.'),
+    })
+    .prefault({})
+    .describe('The way out.'),
+})
