@@ -17,15 +17,17 @@ export interface HealthServerOptions {
   /** All metrics in the Prometheus text format 0.0.4. */
   readonly metrics: () => Promise<string>
   readonly logger: Logger
+  /** Longest wait for a whole request, also the first of a connection; milliseconds, looked at every second. Default 5000. */
+  readonly requestTimeoutMs?: number
 }
+
+const defaultRequestTimeoutMs = 5_000
 
 /** Enough for a kubelet and several scrapers, and little to be had for anyone else. */
 const limits = {
   maxConnections: 256,
   maxHeaderBytes: 8 * 1024,
   maxHeaders: 64,
-  /** Head and body of a request, milliseconds; looked at every second. */
-  requestTimeoutMs: 5_000,
   idleTimeoutMs: 10_000,
   requestsPerConnection: 1_000,
 } as const
@@ -42,13 +44,14 @@ export class HealthServer {
 
   private constructor(options: HealthServerOptions) {
     this.#options = options
+    const { requestTimeoutMs = defaultRequestTimeoutMs } = options
     this.#server = createServer(
       {
         maxHeaderSize: limits.maxHeaderBytes,
-        headersTimeout: limits.requestTimeoutMs,
-        requestTimeout: limits.requestTimeoutMs,
+        headersTimeout: requestTimeoutMs,
+        requestTimeout: requestTimeoutMs,
         keepAliveTimeout: limits.idleTimeoutMs,
-        connectionsCheckingInterval: 1_000,
+        connectionsCheckingInterval: Math.min(1_000, requestTimeoutMs),
         requireHostHeader: true,
         insecureHTTPParser: false,
       },

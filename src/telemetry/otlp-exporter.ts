@@ -5,7 +5,7 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import type { SpanExporter } from '@opentelemetry/sdk-trace'
 import { messageOf } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
-import type { OtlpExporterSettings } from './environment.ts'
+import type { BatchSettings, OtlpExporterSettings } from './environment.ts'
 
 type OtlpOptions = NonNullable<ConstructorParameters<typeof OTLPTraceExporter>[0]>
 
@@ -20,7 +20,11 @@ export interface SpanSink {
  * Makes the OTLP exporter. Everything is passed explicitly, because the library otherwise reads the process's own
  * environment; headers are the exception: those of the process are always added, ours win.
  */
-export function otlpSink(settings: OtlpExporterSettings, logger: Logger): SpanSink {
+export function otlpSink(
+  settings: OtlpExporterSettings,
+  batch: BatchSettings,
+  logger: Logger,
+): SpanSink {
   const agent = createAgent(settings, logger)
   const exporter = new OTLPTraceExporter({
     url: settings.url,
@@ -28,14 +32,12 @@ export function otlpSink(settings: OtlpExporterSettings, logger: Logger): SpanSi
     timeoutMillis: settings.timeoutMs,
     // The type is an enum of a package that we do not depend on ourselves; its values are these words.
     compression: settings.compression as unknown as NonNullable<OtlpOptions['compression']>,
-    concurrencyLimit: mostExportsAtOnce,
+    // A flush sends the whole queue at once, beside what is already on its way; more than this would be lost.
+    concurrencyLimit: Math.ceil(batch.maxQueueSize / batch.maxBatchSize) + 1,
     httpAgentOptions: () => Promise.resolve(agent),
   })
   return { exporter, disconnect: () => agent.destroy() }
 }
-
-/** One batch is sent at a time; more only where an earlier one was given up. */
-const mostExportsAtOnce = 4
 
 function createAgent(settings: OtlpExporterSettings, logger: Logger): HttpAgent {
   if (settings.url.startsWith('http:')) return new HttpAgent({ keepAlive: true })

@@ -113,7 +113,7 @@ export function requestAttributes(
     [ATTR_NETWORK_PROTOCOL_NAME]: protocolNames[record.protocol],
     [ATTR_NETWORK_PROTOCOL_VERSION]: protocolVersions[record.protocol],
     [ATTR_HTTP_RESPONSE_STATUS_CODE]: outcome.status === 0 ? undefined : outcome.status,
-    [ATTR_ERROR_TYPE]: errorType(outcome),
+    [ATTR_ERROR_TYPE]: errorType(outcome, record.direction),
     'http.request.body.size': outcome.requestBytes,
     'http.response.body.size': outcome.replyBytes,
   }
@@ -162,10 +162,18 @@ function parseHost(host: string): HostParts {
   return { address: inBrackets ?? plain, port: port === undefined ? undefined : Number(port) }
 }
 
+/** Whether a reply's status alone is an error: to a server, 4xx is the caller's (HTTP spans, "Status"). */
+export function isErrorStatus(status: number, direction: DecisionRecord['direction']): boolean {
+  return status >= (direction === 'inbound' ? 500 : 400)
+}
+
 /** Of a small set: what went wrong, else the status where that alone says it. */
-export function errorType(outcome: Outcome): string | undefined {
+export function errorType(
+  outcome: Outcome,
+  direction: DecisionRecord['direction'],
+): string | undefined {
   if (outcome.error !== undefined) return bounded(outcome.error, longestWord)
-  return outcome.status >= 500 ? String(outcome.status) : undefined
+  return isErrorStatus(outcome.status, direction) ? String(outcome.status) : undefined
 }
 
 function word(value: string | undefined): string | undefined {

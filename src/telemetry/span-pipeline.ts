@@ -77,7 +77,8 @@ export class SpanPipeline {
       maxQueueSize: batch.maxQueueSize,
       maxExportBatchSize: batch.maxBatchSize,
       scheduledDelayMillis: batch.delayMs,
-      exportTimeoutMillis: batch.exportTimeoutMs,
+      // Ours above is to come first: the processor's own tells nobody.
+      exportTimeoutMillis: batch.exportTimeoutMs + 1_000,
     })
     this.#provider = createProvider(options, queue, this.#ids)
     this.#tracer = this.#provider.getTracer('postern', options.serviceVersion)

@@ -2,11 +2,17 @@ import { type SpanContext, SpanKind, TraceFlags, createTraceState } from '@opent
 import { ConsoleSpanExporter, type SpanExporter } from '@opentelemetry/sdk-trace'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
-import type { ExporterSettings, TracingSettings } from './environment.ts'
+import type { TracingSettings } from './environment.ts'
 import { otlpSink, type SpanSink } from './otlp-exporter.ts'
 import { RandomIds } from './random-ids.ts'
 import { type Sample, sampler } from './sampling.ts'
-import { authorizeAttributes, errorType, requestAttributes, spanName } from './span-attributes.ts'
+import {
+  authorizeAttributes,
+  errorType,
+  isErrorStatus,
+  requestAttributes,
+  spanName,
+} from './span-attributes.ts'
 import { type LostSpansReason, SpanPipeline } from './span-pipeline.ts'
 import type { DecisionRecord, Outcome, Recording, Trace } from './telemetry.ts'
 import {
@@ -110,11 +116,10 @@ export class Tracing {
   finished(trace: Trace, record: DecisionRecord, outcome: Outcome): void {
     const { request } = record
     if (trace.recording === undefined || request === undefined) return
-    const isServer = record.direction === 'inbound'
-    const error = isFailure(outcome, isServer) ? errorType(outcome) : undefined
+    const error = spanError(outcome, record.direction)
     this.#pipeline?.span({
       name: spanName(request.method),
-      kind: isServer ? SpanKind.SERVER : SpanKind.CLIENT,
+      kind: record.direction === 'inbound' ? SpanKind.SERVER : SpanKind.CLIENT,
       traceId: trace.traceId,
       spanId: trace.recording.spanId,
       parent: callerContext(trace, trace.recording),
@@ -146,14 +151,10 @@ export class Tracing {
   }
 }
 
-/**
- * HTTP spans, "Status": of a server, 4xx is the caller's error and not ours; an error below 400 is one that broke off
- * the reply.
- */
-function isFailure(outcome: Outcome, isServer: boolean): boolean {
-  if (outcome.status >= 500) return true
-  if (outcome.status >= 400) return !isServer
-  return outcome.error !== undefined
+/** HTTP spans, "Status": an error with a good status is one that broke off the reply. */
+function spanError(outcome: Outcome, direction: DecisionRecord['direction']): string | undefined {
+  const isError = isErrorStatus(outcome.status, direction) || outcome.status < 400
+  return isError ? errorType(outcome, direction) : undefined
 }
 
 function callerContext(trace: Trace, recording: Recording): SpanContext | undefined {
@@ -175,20 +176,14 @@ function spanContext(trace: Trace, spanId: string): SpanContext {
   }
 }
 
-function spanSink(options: TracingOptions): SpanSink | undefined {
-  if (options.exporter !== undefined) {
-    return { exporter: options.exporter, disconnect: () => undefined }
-  }
-  return configuredSink(options.settings.exporter, options.logger)
-}
-
-function configuredSink(settings: ExporterSettings, logger: Logger): SpanSink | undefined {
-  switch (settings.kind) {
+function spanSink({ exporter, settings, logger }: TracingOptions): SpanSink | undefined {
+  if (exporter !== undefined) return { exporter, disconnect: () => undefined }
+  switch (settings.exporter.kind) {
     case 'none':
       return undefined
     case 'console':
       return { exporter: new ConsoleSpanExporter(), disconnect: () => undefined }
     case 'otlp':
-      return otlpSink(settings, logger)
+      return otlpSink(settings.exporter, settings.batch, logger)
   }
 }

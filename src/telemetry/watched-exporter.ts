@@ -21,6 +21,7 @@ export interface WatchedExporterOptions {
  */
 export class WatchedExporter implements SpanExporter {
   readonly #options: WatchedExporterOptions
+  readonly #underWay = new Set<Promise<void>>()
   #isFailing = false
 
   constructor(options: WatchedExporterOptions) {
@@ -28,32 +29,40 @@ export class WatchedExporter implements SpanExporter {
   }
 
   export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
-    const { exporter, clock, timeoutMs, onTimeout } = this.#options
-    let isOver = false
-    const finish = (result: ExportResult) => {
-      if (isOver) return
-      isOver = true
-      timer.cancel()
+    const over = this.#exportInTime(spans).then((result) => {
+      this.#underWay.delete(over)
       this.#ended(spans.length, result)
       done(result)
-    }
-    const timer = clock.setTimer(timeoutMs, () => {
-      finish(failure(new Error('the export took too long')))
-      onTimeout()
     })
-    try {
-      exporter.export(spans, finish)
-    } catch (error) {
-      finish(failure(error instanceof Error ? error : new Error('the exporter threw')))
-    }
+    this.#underWay.add(over)
   }
 
+  /** Resolves when every export that has begun is over. */
   async forceFlush(): Promise<void> {
-    await this.#options.exporter.forceFlush?.()
+    await Promise.all(this.#underWay)
   }
 
   shutdown(): Promise<void> {
     return this.#options.exporter.shutdown()
+  }
+
+  #exportInTime(spans: ReadableSpan[]): Promise<ExportResult> {
+    const { exporter, clock, timeoutMs, onTimeout } = this.#options
+    return new Promise((resolve) => {
+      const timer = clock.setTimer(timeoutMs, () => {
+        resolve(failure(new Error('the export took too long')))
+        onTimeout()
+      })
+      const finish = (result: ExportResult) => {
+        timer.cancel()
+        resolve(result)
+      }
+      try {
+        exporter.export(spans, finish)
+      } catch (error) {
+        finish(failure(error instanceof Error ? error : new Error('the exporter threw')))
+      }
+    })
   }
 
   #ended(spans: number, result: ExportResult): void {
