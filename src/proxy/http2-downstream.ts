@@ -1,0 +1,325 @@
+import type { Duplex } from 'node:stream'
+import type { Fields } from '../core/fields.ts'
+import { Http2Connection } from '../http2/connection.ts'
+import { h2 } from '../http2/errors.ts'
+import type { ServerEvents } from '../http2/events.ts'
+import { defaultLimits, type Http2Limits } from '../http2/limits.ts'
+import { type RequestHead, type RequestRefusal, requestRefusals } from '../http2/request-head.ts'
+import type { Http2Stream } from '../http2/stream.ts'
+import type { Deadline, Deadlines } from './deadlines.ts'
+import type { BodyLength, RequestServer } from './ends.ts'
+import { guarded } from './guarded.ts'
+import { Http2ReplyStream } from './http2-reply-stream.ts'
+import { Http2Socket } from './http2-socket.ts'
+import { connectionWindowFor } from './http2-windows.ts'
+
+export interface Http2DownstreamOptions {
+  readonly deadlines: Deadlines
+  readonly limits: Partial<Http2Limits>
+  /** For the preface with the first SETTINGS and their acknowledgement, and for each header block. */
+  readonly headerTimeoutMs: number
+  /** Without a byte in either direction: an idle connection ends, one with running requests has to answer a PING. */
+  readonly idleTimeoutMs: number
+  /** Told of an exception that should not be possible; the connection ends, the others live on. */
+  readonly onBug: (error: unknown) => void
+}
+
+/** Request bytes of one stream that may wait for the workload. */
+const streamWindowBytes = 128 * 1024
+
+/** How long a caller may take to answer our first GOAWAY, and to close when all is said. */
+const lingerMs = 2_000
+
+/**
+ * What the deadline is for: the caller's SETTINGS and its acknowledgement of ours; the rest of a header block; the answer to our
+ * first GOAWAY; any byte; the answer to a PING; our last bytes to leave; the caller to close.
+ */
+type Awaited = 'settings' | 'head' | 'goaway' | 'activity' | 'pong' | 'flush' | 'close'
+
+/**
+ * One connection of a caller that speaks HTTP/2: its streams are requests, served side by side. The calls of a read are flushed
+ * together when it is over, so that a head and its body leave for the workload in one write.
+ */
+export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline {
+  deadlineMs: number
+  readonly deadlineReached: () => void
+  readonly connection: Http2Connection<Http2ReplyStream>
+  readonly #server: RequestServer
+  readonly #options: Http2DownstreamOptions
+  readonly #socket: Http2Socket<Http2ReplyStream>
+  #awaited: Awaited = 'settings'
+  /** Our first GOAWAY is on its way. */
+  #isAnnounced = false
+  #isDraining = false
+  #isClosing = false
+  /** Streams that the current read has something for. */
+  readonly #touched: Http2ReplyStream[] = []
+  /** Streams whose reply was said before their request was whole. */
+  #answeredEarly: Http2ReplyStream[] = []
+
+  constructor(socket: Duplex, server: RequestServer, options: Http2DownstreamOptions) {
+    const { deadlines, onBug } = options
+    this.#server = server
+    this.#options = options
+    this.connection = Http2Connection.server(this, { limits: limitsOf(options) })
+    this.#socket = new Http2Socket({
+      socket,
+      connection: this.connection,
+      nowMs: () => deadlines.nowMs(),
+      onRead: (nowMs) => this.#onRead(nowMs),
+      onWritten: () => this.#onWritten(),
+      onEnded: () => this.#await('close', deadlines.nowMs()),
+      onClosed: () => deadlines.delete(this),
+      onBug,
+    })
+    this.deadlineReached = guarded(
+      (error) => this.#endForBug(error),
+      () => this.#expire(),
+    )
+    this.deadlineMs = deadlines.nowMs() + options.headerTimeoutMs
+    deadlines.add(this)
+  }
+
+  /** Takes no new request; ends when the running ones are done. Idempotent. */
+  drain(): void {
+    if (this.#isDraining || this.#isClosing) return
+    this.#isDraining = true
+    this.#isAnnounced = true
+    this.connection.shutdown()
+    this.#await('goaway', this.#options.deadlines.nowMs())
+    this.#socket.schedule()
+  }
+
+  /** Ends now; requests that are under way are aborted. */
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  // What the streams ask for.
+
+  /** What was queued for the caller leaves at the end of this turn. */
+  schedule(): void {
+    this.#socket.schedule()
+  }
+
+  /** The stream's request is flushed when the current read is over. */
+  touch(stream: Http2ReplyStream): void {
+    this.#touched.push(stream)
+  }
+
+  /** The caller is spared the rest of its request once the whole reply has left (RFC 9113 8.1). */
+  spareRest(stream: Http2ReplyStream): void {
+    this.#answeredEarly.push(stream)
+  }
+
+  // The requests, from the connection.
+
+  onRequest(stream: Http2Stream<Http2ReplyStream>, head: RequestHead): void {
+    this.#headIsWhole()
+    const reply = new Http2ReplyStream(this, stream, head.method === 'HEAD')
+    stream.context = reply
+    reply.request = this.#server.serve(
+      {
+        method: head.method,
+        path: head.path,
+        authority: head.authority,
+        fields: head.fields,
+        length: lengthOf(head),
+        connectionOptions: noOptions,
+      },
+      reply,
+    )
+    if (head.isEnd) reply.requestEnd(noTrailers)
+    else reply.touch()
+  }
+
+  onRefusedRequest(stream: Http2Stream<Http2ReplyStream>, refusal: RequestRefusal): void {
+    this.#headIsWhole()
+    const reply = new Http2ReplyStream(this, stream, false)
+    stream.context = reply
+    this.#server.refuse(
+      { status: requestRefusals[refusal], code: refusal, detail: 'the request is malformed' },
+      reply.keepingConnection(),
+    )
+  }
+
+  onData(stream: Http2Stream<Http2ReplyStream>, chunk: Buffer): void {
+    stream.context?.requestData(chunk)
+  }
+
+  onEnd(stream: Http2Stream<Http2ReplyStream>): void {
+    stream.context?.requestEnd(noTrailers)
+  }
+
+  onTrailers(stream: Http2Stream<Http2ReplyStream>, fields: Fields): void {
+    this.#headIsWhole()
+    stream.context?.requestEnd(fields)
+  }
+
+  onDrained(stream: Http2Stream<Http2ReplyStream>, bytes: number): void {
+    stream.context?.replyLeft(bytes)
+  }
+
+  onReset(stream: Http2Stream<Http2ReplyStream>): void {
+    stream.context?.requestAborted()
+  }
+
+  onClosed(): void {
+    // The exchange knows already: both its ends have said all.
+  }
+
+  onFinished(): void {
+    this.#close()
+  }
+
+  onError(): void {
+    this.#close()
+  }
+
+  onGoaway(): void {
+    // The caller opens nothing more; what it has opened goes on until it closes the connection.
+  }
+
+  onSettings(): void {
+    // Windows and tables are the connection's business.
+  }
+
+  onPong(): void {
+    // Any byte is a sign of life.
+  }
+
+  onViolation(): void {
+    this.#headIsWhole()
+  }
+
+  // The socket.
+
+  #onRead(nowMs: number): void {
+    for (const stream of this.#touched) stream.flushRequest()
+    this.#touched.length = 0
+    this.#watch(nowMs, 'read')
+  }
+
+  #onWritten(): void {
+    if (this.#answeredEarly.length > 0) {
+      this.#answeredEarly = this.#answeredEarly.filter((stream) => !stream.spareRest())
+    }
+    this.#watch(this.#options.deadlines.nowMs(), 'written')
+  }
+
+  /** Ends our side when everything is written; the caller then has a moment to close its own. */
+  #close(): void {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    this.#socket.end()
+    this.#await('flush', this.#options.deadlines.nowMs())
+  }
+
+  /** Says why, and ends; requests that are under way are aborted. */
+  #giveUp(code: number): void {
+    this.connection.goaway(code)
+    this.connection.connectionLost()
+    this.#close()
+  }
+
+  #endForBug(error: unknown): void {
+    const { onBug } = this.#options
+    onBug(error)
+    guarded(onBug, () => this.destroy())()
+  }
+
+  // Time.
+
+  #expire(): void {
+    switch (this.#awaited) {
+      case 'settings':
+        this.#giveUp(h2.SETTINGS_TIMEOUT)
+        return
+      case 'head':
+        this.#giveUp(h2.PROTOCOL_ERROR)
+        return
+      case 'goaway':
+        this.#endAnnouncement()
+        return
+      case 'activity':
+        if (this.connection.streamCount === 0) this.drain()
+        else this.#askForLife()
+        return
+      case 'pong':
+      case 'flush':
+      case 'close':
+        this.destroy()
+    }
+  }
+
+  #endAnnouncement(): void {
+    this.#isAnnounced = false
+    this.connection.goaway(h2.NO_ERROR)
+    this.#socket.schedule()
+    this.#watch(this.#options.deadlines.nowMs(), 'written')
+  }
+
+  /** A stream may be silent for hours; a caller that is gone must not hold what it asked for. */
+  #askForLife(): void {
+    this.connection.ping()
+    this.#socket.schedule()
+    this.#await('pong', this.#options.deadlines.nowMs())
+  }
+
+  /** A header block that begins in the read in which another one ended has its own time. */
+  #headIsWhole(): void {
+    if (this.#awaited === 'head') this.#awaited = 'activity'
+  }
+
+  #watch(nowMs: number, what: 'read' | 'written'): void {
+    const awaited = this.#whatIsAwaited(what)
+    const isExtended = awaited === 'activity' || awaited === 'flush'
+    if (isExtended || awaited !== this.#awaited) this.#await(awaited, nowMs)
+  }
+
+  #whatIsAwaited(what: 'read' | 'written'): Awaited {
+    if (this.#isClosing) return this.#awaited
+    if (this.#isAnnounced) return 'goaway'
+    if (!this.connection.isSettled) return 'settings'
+    if (this.connection.isReceivingHeaders) return 'head'
+    return this.#awaited === 'pong' && what === 'written' ? 'pong' : 'activity'
+  }
+
+  #await(awaited: Awaited, nowMs: number): void {
+    this.#awaited = awaited
+    this.deadlineMs = nowMs + this.#patienceMs(awaited)
+  }
+
+  #patienceMs(awaited: Awaited): number {
+    const { headerTimeoutMs, idleTimeoutMs } = this.#options
+    switch (awaited) {
+      case 'settings':
+      case 'head':
+      case 'pong':
+        return headerTimeoutMs
+      case 'activity':
+      case 'flush':
+        return idleTimeoutMs
+      case 'goaway':
+      case 'close':
+        return lingerMs
+    }
+  }
+}
+
+const noOptions: readonly string[] = []
+const noTrailers: Fields = []
+
+function limitsOf({ limits }: Http2DownstreamOptions): Partial<Http2Limits> {
+  const streams = limits.maxConcurrentStreams ?? defaultLimits.maxConcurrentStreams
+  return {
+    streamWindowBytes,
+    connectionWindowBytes: connectionWindowFor(streams, streamWindowBytes),
+    ...limits,
+  }
+}
+
+function lengthOf(head: RequestHead): BodyLength {
+  if (head.isEnd) return head.contentLength === 0 ? 0 : 'none'
+  return head.contentLength ?? 'unknown'
+}

@@ -1,0 +1,144 @@
+import type { Fields } from '../core/fields.ts'
+import type { Http2Connection } from '../http2/connection.ts'
+import { h2 } from '../http2/errors.ts'
+import type { Http2Stream } from '../http2/stream.ts'
+import {
+  discardedRequest,
+  type ReplyHead,
+  type ReplySink,
+  type RequestSink,
+  type UpstreamFailure,
+} from './ends.ts'
+
+/** The connection that a stream belongs to, as far as the stream needs it. */
+export interface ReplyStreamOwner {
+  readonly connection: Http2Connection<Http2ReplyStream>
+  schedule(): void
+  touch(stream: Http2ReplyStream): void
+  spareRest(stream: Http2ReplyStream): void
+  drain(): void
+}
+
+/** One request of a caller's HTTP/2 connection, and the way back of its reply. */
+export class Http2ReplyStream implements ReplySink {
+  request: RequestSink = discardedRequest
+  readonly #owner: ReplyStreamOwner
+  readonly #stream: Http2Stream<Http2ReplyStream>
+  readonly #isHead: boolean
+  #isTouched = false
+  #isReplied = false
+  /** The reply's head is its end: data of it, which there should be none of, is dropped. */
+  #isBodiless = false
+  #endsConnection = true
+
+  constructor(owner: ReplyStreamOwner, stream: Http2Stream<Http2ReplyStream>, isHead: boolean) {
+    this.#owner = owner
+    this.#stream = stream
+    this.#isHead = isHead
+  }
+
+  /** For a reply that asks to end the connection only because HTTP/1.1 could not go on after it. */
+  keepingConnection(): this {
+    this.#endsConnection = false
+    return this
+  }
+
+  // The request, from the connection.
+
+  requestData(chunk: Buffer): void {
+    // After the reply nobody takes it, and without credit the caller soon stops.
+    if (this.#isReplied) return
+    this.request.requestData(chunk)
+    this.touch()
+  }
+
+  requestEnd(trailers: Fields): void {
+    this.request.requestEnd(trailers)
+    this.touch()
+  }
+
+  requestAborted(): void {
+    this.#isReplied = true
+    this.request.requestAborted()
+  }
+
+  /** Has the request flushed when the current read is over. */
+  touch(): void {
+    if (this.#isTouched) return
+    this.#isTouched = true
+    this.#owner.touch(this)
+  }
+
+  flushRequest(): void {
+    this.#isTouched = false
+    this.request.requestFlush()
+  }
+
+  replyLeft(bytes: number): void {
+    this.request.replyTaken(bytes)
+  }
+
+  /** Ends a stream whose reply has left while its request goes on. False: not yet. */
+  spareRest(): boolean {
+    if (!this.#stream.isLocalEnded && !this.#stream.isClosed) return false
+    this.#owner.connection.reset(this.#stream, h2.NO_ERROR)
+    this.#owner.schedule()
+    return true
+  }
+
+  // The reply, from the exchange.
+
+  replyInformational(status: number, fields: Fields): void {
+    if (this.#stream.hasLocalHead) return
+    this.#owner.connection.informational(this.#stream, status, fields)
+  }
+
+  replyHead(head: ReplyHead): void {
+    if (head.closeAfter !== true) this.#endsConnection = false
+    this.#isBodiless =
+      this.#isHead || head.status === 204 || head.status === 304 || head.length === 'none'
+    const fields =
+      typeof head.length === 'number' && head.status !== 204
+        ? [...head.fields, 'content-length', String(head.length)]
+        : head.fields
+    this.#owner.connection.respond(this.#stream, head.status, fields, this.#isBodiless)
+  }
+
+  replyData(chunk: Buffer): void {
+    if (this.#isBodiless) this.request.replyTaken(chunk.length)
+    else this.#owner.connection.sendData(this.#stream, chunk)
+  }
+
+  replyEnd(trailers: Fields): void {
+    this.#isReplied = true
+    if (!this.#isBodiless) this.#owner.connection.sendTrailers(this.#stream, trailers)
+    if (!this.#stream.isRemoteEnded && !this.spareRest()) this.#owner.spareRest(this)
+    if (this.#endsConnection) this.#owner.drain()
+    this.#owner.schedule()
+  }
+
+  replyFailed(failure: UpstreamFailure): void {
+    this.#isReplied = true
+    this.#owner.connection.reset(this.#stream, codeFor(failure))
+    this.#owner.schedule()
+  }
+
+  requestTaken(bytes: number): void {
+    this.#owner.connection.consumed(this.#stream, bytes)
+    this.#owner.schedule()
+  }
+
+  replyFlush(): void {
+    this.#owner.schedule()
+  }
+}
+
+/**
+ * The code for a caller whose reply had begun. What the workload said about this request goes on; what it said about its own
+ * connection is no business of the caller's, and REFUSED_STREAM or NO_ERROR would be untrue of half a reply.
+ */
+function codeFor(failure: UpstreamFailure): number {
+  const { resetCode } = failure
+  const isAboutRequest = resetCode === h2.CANCEL || resetCode === h2.ENHANCE_YOUR_CALM
+  return isAboutRequest ? resetCode : h2.INTERNAL_ERROR
+}

@@ -1,0 +1,331 @@
+import type { Socket } from 'node:net'
+import type { Fields } from '../core/fields.ts'
+import { Http2Connection } from '../http2/connection.ts'
+import { h2 } from '../http2/errors.ts'
+import type { ClientEvents, ResetOrigin } from '../http2/events.ts'
+import type { Http2Stream } from '../http2/stream.ts'
+import type { Deadline, Deadlines } from './deadlines.ts'
+import type { OutgoingRequest, ReplySink, RequestSink, UpstreamFailureReason } from './ends.ts'
+import { guarded } from './guarded.ts'
+import { Http2RequestStream } from './http2-request-stream.ts'
+import { Http2Socket } from './http2-socket.ts'
+import { connectionWindowFor } from './http2-windows.ts'
+
+export interface Http2WorkloadConnectionOptions {
+  readonly deadlines: Deadlines
+  readonly connectTimeoutMs: number
+  /**
+   * From the end of the request to the head of the reply, for the workload to take what it was sent, and for the SETTINGS of
+   * a new connection.
+   */
+  readonly responseTimeoutMs: number
+  /** Told of an exception that should not be possible; the connection ends, the others live on. */
+  readonly onBug: (error: unknown) => void
+}
+
+/** Streams at once, whatever the workload allows: more would need a larger window (http2-windows.ts). */
+const maxStreams = 128
+
+/** Reply bytes of one stream that may wait for the caller. */
+const streamWindowBytes = 128 * 1024
+
+/** A connection without streams is dropped after this. */
+const idleMs = 60_000
+
+/** How long the workload may take to close what is over. */
+const lingerMs = 2_000
+
+const limits = {
+  streamWindowBytes,
+  connectionWindowBytes: connectionWindowFor(maxStreams, streamWindowBytes),
+}
+
+/** What the deadline is for; `streams`: they have their own. */
+type Awaited = 'connect' | 'settings' | 'streams' | 'idle' | 'close'
+
+/**
+ * One HTTP/2 connection to the workload. The calls of a read are flushed together when it is over, so that a head and its body
+ * leave for the caller in one write.
+ */
+export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>, Deadline {
+  deadlineMs: number
+  readonly deadlineReached: () => void
+  readonly connection: Http2Connection<Http2RequestStream>
+  readonly deadlines: Deadlines
+  readonly responseTimeoutMs: number
+  readonly #options: Http2WorkloadConnectionOptions
+  readonly #onGone: () => void
+  readonly #socket: Http2Socket<Http2RequestStream>
+  #awaited: Awaited
+  #isConnected: boolean
+  #isClosing = false
+  #isProven = false
+  #lossReason: UpstreamFailureReason = 'upstream_unavailable'
+  #lastReadMs = 0
+  /** Streams that the current read has something for. */
+  readonly #touched: Http2RequestStream[] = []
+
+  /** `onGone` is called once. */
+  constructor(socket: Socket, options: Http2WorkloadConnectionOptions, onGone: () => void) {
+    const { deadlines, onBug } = options
+    this.#options = options
+    this.#onGone = onGone
+    this.deadlines = deadlines
+    this.responseTimeoutMs = options.responseTimeoutMs
+    this.connection = Http2Connection.client<Http2RequestStream>(this, { limits })
+    socket.setNoDelay(true)
+    this.#socket = new Http2Socket({
+      socket,
+      connection: this.connection,
+      nowMs: () => deadlines.nowMs(),
+      onRead: (nowMs) => this.#onRead(nowMs),
+      onWritten: () => undefined,
+      onEnded: () => undefined,
+      onClosed: () => this.#onClosed(),
+      onBug,
+    })
+    this.deadlineReached = guarded(
+      (error) => this.#endForBug(error),
+      () => this.#expire(),
+    )
+    this.#isConnected = !socket.connecting
+    if (!this.#isConnected) socket.once('connect', () => this.#onConnect())
+    this.#awaited = 'connect'
+    this.deadlineMs = deadlines.nowMs() + options.connectTimeoutMs
+    deadlines.add(this)
+    if (this.#isConnected) this.#onConnect()
+  }
+
+  /** It takes another request. */
+  get isAvailable(): boolean {
+    return this.connection.streamCount < maxStreams && this.connection.availableStreams > 0
+  }
+
+  /** The workload takes no body on any stream of it at the moment. */
+  get isWindowUsedUp(): boolean {
+    return this.connection.isSendWindowUsedUp
+  }
+
+  /** A reply has come on it: it is no new connection any more. */
+  get isProven(): boolean {
+    return this.#isProven
+  }
+
+  /** Undefined when it is not available. */
+  open(request: OutgoingRequest, reply: ReplySink): RequestSink | undefined {
+    const stream = this.connection.request(
+      {
+        method: request.method,
+        scheme: 'http',
+        authority: request.authority === '' ? unnamedAuthority : request.authority,
+        path: request.path,
+      },
+      fieldsOf(request),
+      request.length === 'none',
+    )
+    if (stream === 'refused') return undefined
+    const sink = new Http2RequestStream(this, stream, reply)
+    stream.context = sink
+    this.#watch()
+    this.#socket.schedule()
+    return sink
+  }
+
+  /** Takes no new request; ends when the running ones are done. */
+  finish(): void {
+    this.connection.shutdown()
+    this.#socket.schedule()
+  }
+
+  // What the streams ask for and tell.
+
+  schedule(): void {
+    this.#socket.schedule()
+  }
+
+  /** The stream's reply is flushed when the current read is over. */
+  touch(stream: Http2RequestStream): void {
+    this.#touched.push(stream)
+  }
+
+  /** A reply has begun. */
+  proven(): void {
+    this.#isProven = true
+  }
+
+  /** A stream has ended. */
+  streamEnded(): void {
+    this.#watch()
+  }
+
+  /** A request that was sent at `sinceMs` had no reply in time. When nothing at all came since, the next one would fare no better. */
+  unanswered(sinceMs: number): void {
+    if (this.#lastReadMs <= sinceMs) this.finish()
+  }
+
+  /** Why the streams of a connection that is gone have failed. */
+  get loss(): { readonly reason: UpstreamFailureReason; readonly detail: string } {
+    return { reason: this.#lossReason, detail: this.#socket.reasonOfLoss }
+  }
+
+  // The replies, from the connection.
+
+  onInformational(stream: Http2Stream<Http2RequestStream>, status: number, fields: Fields): void {
+    stream.context?.informational(status, fields)
+  }
+
+  onReply(
+    stream: Http2Stream<Http2RequestStream>,
+    status: number,
+    fields: Fields,
+    isEnd: boolean,
+  ): void {
+    stream.context?.replied(status, fields, isEnd)
+  }
+
+  onData(stream: Http2Stream<Http2RequestStream>, chunk: Buffer): void {
+    stream.context?.received(chunk)
+  }
+
+  onEnd(stream: Http2Stream<Http2RequestStream>): void {
+    stream.context?.ended(noTrailers)
+  }
+
+  onTrailers(stream: Http2Stream<Http2RequestStream>, fields: Fields): void {
+    stream.context?.ended(fields)
+  }
+
+  onDrained(stream: Http2Stream<Http2RequestStream>, bytes: number): void {
+    stream.context?.requestLeft(bytes)
+  }
+
+  onReset(stream: Http2Stream<Http2RequestStream>, code: number, origin: ResetOrigin): void {
+    stream.context?.wasReset(code, origin)
+    this.#watch()
+  }
+
+  onClosed(): void {
+    this.#watch()
+  }
+
+  onFinished(): void {
+    this.#close()
+  }
+
+  onError(): void {
+    this.#close()
+  }
+
+  onGoaway(): void {
+    // It is not available from now on, and streams that the workload did not take are told so one by one.
+  }
+
+  onSettings(): void {
+    // Asked for when the next request comes.
+  }
+
+  onPong(): void {
+    // Nothing of ours waits for it.
+  }
+
+  onViolation(): void {
+    // The stream is reset, which its exchange hears of.
+  }
+
+  // The socket.
+
+  #onConnect(): void {
+    this.#isConnected = true
+    this.#lossReason = 'upstream_reset'
+    this.#watch()
+  }
+
+  #onRead(nowMs: number): void {
+    this.#lastReadMs = nowMs
+    for (const stream of this.#touched) stream.flushReply()
+    this.#touched.length = 0
+    this.#watch()
+  }
+
+  #onClosed(): void {
+    this.deadlines.delete(this)
+    this.#onGone()
+  }
+
+  #close(): void {
+    this.#isClosing = true
+    this.#socket.end()
+    this.#watch()
+  }
+
+  #endForBug(error: unknown): void {
+    const { onBug } = this.#options
+    onBug(error)
+    guarded(onBug, () => this.#socket.destroy())()
+  }
+
+  // Time.
+
+  #expire(): void {
+    switch (this.#awaited) {
+      case 'connect':
+        this.#socket.lose('could not connect in time')
+        return
+      case 'settings':
+        this.#lossReason = 'upstream_timeout'
+        this.connection.goaway(h2.SETTINGS_TIMEOUT)
+        this.connection.connectionLost()
+        this.#close()
+        return
+      case 'idle':
+        this.finish()
+        return
+      case 'close':
+        this.#socket.destroy()
+        return
+      case 'streams':
+    }
+  }
+
+  #watch(): void {
+    const awaited = this.#whatIsAwaited()
+    if (awaited === this.#awaited) return
+    this.#awaited = awaited
+    this.deadlineMs = this.deadlines.nowMs() + this.#patienceMs(awaited)
+  }
+
+  #whatIsAwaited(): Awaited {
+    if (this.#isClosing) return 'close'
+    if (!this.#isConnected) return 'connect'
+    if (!this.connection.isSettled) return 'settings'
+    return this.connection.streamCount === 0 ? 'idle' : 'streams'
+  }
+
+  #patienceMs(awaited: Awaited): number {
+    switch (awaited) {
+      case 'connect':
+        return this.#options.connectTimeoutMs
+      case 'settings':
+        return this.#options.responseTimeoutMs
+      case 'streams':
+        return Infinity
+      case 'idle':
+        return idleMs
+      case 'close':
+        return lingerMs
+    }
+  }
+}
+
+const noTrailers: Fields = []
+
+/** HTTP/1.0 may name no host, HTTP/2 must (RFC 9113 8.3.1); the workload is where we are. */
+const unnamedAuthority = 'localhost'
+
+function fieldsOf(request: OutgoingRequest): Fields {
+  if (typeof request.length !== 'number' && !request.wantsTrailers) return request.fields
+  const fields = [...request.fields]
+  if (typeof request.length === 'number') fields.push('content-length', String(request.length))
+  if (request.wantsTrailers) fields.push('te', 'trailers')
+  return fields
+}
