@@ -5,8 +5,8 @@ import { Certificate } from './certificate.ts'
 export const mostKeptCas = 256
 
 /**
- * Intermediates that stood on valid paths, by encoding. Callers below the same CA share one object: OpenSSL loads its
- * key once (100 of the 250 us that a new caller costs), and a peer keeps 11 KiB instead of 18. Only what was
+ * Intermediates that stood on valid paths, by encoding. Callers below the same CA share one object: OpenSSL loads
+ * its key once (100 of the 250 us that a new caller costs), and a peer keeps 11 KiB instead of 18. Only what was
  * validated is kept, so that a stranger cannot push out what is in use.
  */
 export class CaCache {

@@ -126,6 +126,6 @@ const ipv4Shape = /^\d+(\.\d+){3}\.?$/
 function uriHost(uri: string): string | undefined {
   const authority = authorityShape.exec(uri)?.[1]
   if (authority === undefined) return undefined
-  const host = authority.slice(authority.lastIndexOf('@') + 1).replace(/:\d*$/, '')
+  const host = authority.slice(authority.indexOf('@') + 1).replace(/:\d*$/, '')
   return hostNameShape.test(host) && !ipv4Shape.test(host) ? host : undefined
 }

@@ -53,16 +53,11 @@ export function leafFault(leaf: Certificate, conditions: PathConditions): Fault 
   )
 }
 
-/** Faults that an intermediate has by itself. */
-export function intermediateFault(ca: Certificate, conditions: PathConditions): Fault | undefined {
-  return anchorFault(ca, conditions) ?? signatureFault(ca)
-}
-
-/** Faults that an anchor has by itself; its own signature proves nothing and is not looked at. */
-export function anchorFault(ca: Certificate, conditions: PathConditions): Fault | undefined {
+/** Faults that a CA has by itself, whoever issued it; how it was signed is `signatureFault`. */
+export function caFault(ca: Certificate, conditions: PathConditions): Fault | undefined {
   return (
     dateFault(ca, conditions.nowMs) ??
-    caFault(ca) ??
+    issuingFault(ca) ??
     caPurposeFault(ca, conditions.purpose) ??
     commonFault(ca)
   )
@@ -87,14 +82,12 @@ export function stateFault(
   return undefined
 }
 
-/** The state below `ca`, RFC 5280 6.1.4 (g), (l), (m). An anchor spends no path length. */
-export function stateBelow(
-  state: PathState,
-  ca: Certificate,
-  position: 'anchor' | 'intermediate',
-): PathState {
-  const isSpent = position === 'intermediate' && !ca.isSelfIssued
-  const left = isSpent ? state.pathLength - 1 : state.pathLength
+/**
+ * The state below `ca`, RFC 5280 6.1.4 (g), (l), (m). An anchor comes first and takes nothing from an endless
+ * length.
+ */
+export function stateBelow(state: PathState, ca: Certificate): PathState {
+  const left = ca.isSelfIssued ? state.pathLength : state.pathLength - 1
   const own = ca.extensions.basicConstraints?.pathLength ?? Infinity
   const constraints = ca.extensions.nameConstraints
   return {
@@ -120,7 +113,7 @@ export function isCurrent(certificate: Certificate, nowMs: number): boolean {
   return certificate.notBeforeMs <= nowMs && nowMs <= certificate.notAfterMs
 }
 
-function caFault(ca: Certificate): Fault | undefined {
+function issuingFault(ca: Certificate): Fault | undefined {
   if (!ca.isCa) return invalid(ca, 'is not a CA certificate, and yet it issued one')
   const usage = ca.extensions.keyUsage
   if (usage !== undefined && (usage & keyUsageBit.keyCertSign) === 0)

@@ -18,7 +18,7 @@ const strongCurves: ReadonlyMap<string, string> = new Map([
 ])
 
 /** Shortest RSA modulus that is trusted, bits. */
-export const shortestRsaBits = 2048
+const shortestRsaBits = 2048
 /** Longest RSA modulus, bits: a check with a larger one costs milliseconds. */
 export const longestRsaBits = 8192
 

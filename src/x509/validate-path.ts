@@ -2,9 +2,8 @@ import { AnchorSet } from './anchors.ts'
 import type { CertificatePath } from './certificate-path.ts'
 import type { Certificate } from './certificate.ts'
 import {
-  anchorFault,
+  caFault,
   type Fault,
-  intermediateFault,
   isCurrent,
   leafFault,
   type PathConditions,
@@ -166,23 +165,22 @@ class PathSearch {
     return {
       certificates: [anchor],
       last: anchor,
-      state: stateBelow(unconstrained, anchor, 'anchor'),
-      fault: anchorFault(anchor, this.#conditions),
+      state: stateBelow(unconstrained, anchor),
+      fault: caFault(anchor, this.#conditions),
     }
   }
 
   *#nextBranches(branch: Branch, mode: Mode): Generator<Branch> {
     for (const child of this.#children(branch)) {
       const fault =
-        intermediateFault(child, this.#conditions) ??
-        stateFault(branch.state, child, 'intermediate')
+        caFault(child, this.#conditions) ?? stateFault(branch.state, child, 'intermediate')
       if (mode === 'find' && fault !== undefined) continue
       if (mode === 'explain') this.#keepBest(signatureFault(child))
       if (!this.#isSigned(child, branch.last)) continue
       yield {
         certificates: [...branch.certificates, child],
         last: child,
-        state: stateBelow(branch.state, child, 'intermediate'),
+        state: stateBelow(branch.state, child),
         fault: better(branch.fault, fault),
       }
     }

@@ -130,6 +130,17 @@ describe('authenticate', () => {
       )
     })
 
+    it('does not name an authority that lists the leaf itself', async () => {
+      const leaf = await corpIssuer.leaf({ spiffeId })
+      const bundles = trustOf({ bundles: { 'corp.example': [corp] } }).bundles
+      const authorities = new Map([
+        ['pinned', { alias: 'pinned', anchors: [leaf.certificate] }],
+        ['near', { alias: 'near', anchors: [corpIssuer.certificate] }],
+      ])
+      const peer = authenticate(leaf.certificates, { bundles, authorities }, nowMs)
+      assert.equal(summary(peer), `svid ${spiffeId} [near]`)
+    })
+
     it('names an authority once, though old and new CA certificates lie on the path', async () => {
       const bundles = { 'corp.example': [corp] }
       const authorities = { both: [corp, corpIssuer] }

@@ -110,6 +110,8 @@ export interface CertificateSpec {
   readonly extensions?: readonly RawExtension[]
   /** Default: what fits the signer's key, with SHA-256 for RSA. */
   readonly signature?: SignatureSpec
+  /** AlgorithmIdentifier in both places, whatever the signature is made with. */
+  readonly algorithm?: Uint8Array
   /** AlgorithmIdentifier within the signed part, when it shall differ from the outer one. */
   readonly innerAlgorithm?: Uint8Array
 }
@@ -122,18 +124,19 @@ export interface SignatureSpec {
 /** Writes and signs a certificate. */
 export function writeCertificate(spec: CertificateSpec): Buffer {
   const scheme = schemeOf(spec.signer, spec.signature)
+  const algorithm = spec.algorithm ?? scheme.algorithm
   const extensions = spec.version === undefined || spec.version === 3 ? writeExtensions(spec) : []
   const signedPart = sequence(
     spec.version === 1 ? nothing : context(0, 'constructed', integer((spec.version ?? 3) - 1)),
     integer(spec.serial ?? randomSerial()),
-    spec.innerAlgorithm ?? scheme.algorithm,
+    spec.innerAlgorithm ?? algorithm,
     writeName(spec.issuer),
     sequence(time(spec.notBeforeMs, spec.timeForm), time(spec.notAfterMs, spec.timeForm)),
     writeName(spec.subject),
     publicKeyInfo(spec.key),
     extensions.length === 0 ? nothing : context(3, 'constructed', sequence(...extensions)),
   )
-  return sequence(signedPart, scheme.algorithm, bitString(scheme.sign(signedPart)))
+  return sequence(signedPart, algorithm, bitString(scheme.sign(signedPart)))
 }
 
 /** SHA-1 of the key bits, RFC 5280 4.2.1.2 (1). */
@@ -141,7 +144,7 @@ export function keyIdOf(key: KeyObject): Buffer {
   return createHash('sha1').update(publicKeyInfo(key).subarray(-65)).digest()
 }
 
-export function publicKeyInfo(key: KeyObject): Buffer {
+function publicKeyInfo(key: KeyObject): Buffer {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key
   return publicKey.export({ type: 'spki', format: 'der' })
 }
@@ -187,7 +190,7 @@ function attributesOf(path: string): Attributes {
     .map((part) => [part.slice(0, part.indexOf('=')), part.slice(part.indexOf('=') + 1)])
 }
 
-export function writeGeneralName(name: NameSpec): Buffer {
+function writeGeneralName(name: NameSpec): Buffer {
   if ('email' in name) return context(1, 'primitive', Buffer.from(name.email, 'latin1'))
   if ('dns' in name) return context(2, 'primitive', Buffer.from(name.dns, 'latin1'))
   if ('directory' in name) return context(4, 'constructed', writeName(name.directory))
@@ -221,7 +224,7 @@ function writeExtensions(spec: CertificateSpec): Buffer[] {
   return written
 }
 
-export function writeExtension(extension: RawExtension): Buffer {
+function writeExtension(extension: RawExtension): Buffer {
   return sequence(
     oid(extension.oid),
     extension.isCritical === true ? boolean(true) : nothing,

@@ -66,8 +66,9 @@ const differentNames: readonly { name: string; one: NameSource; other: NameSourc
   { name: 'another order', one: '/CN=a/O=b', other: '/O=b/CN=a' },
   { name: 'one attribute more', one: '/O=b', other: '/O=b/CN=a' },
   { name: 'no space where there was one', one: '/CN=a b', other: '/CN=ab' },
+  { name: 'a value that imitates a second attribute', one: '/CN=a;2.5.4.10=b', other: '/CN=a/O=b' },
   {
-    name: 'a value that imitates a second attribute',
+    name: 'a value that imitates a second attribute with its length',
     one: '/CN=a;2.5.4.10=1:b',
     other: '/CN=a/O=b',
   },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import type { KeyObject } from 'node:crypto'
-import type { Certificate } from '../../src/x509/certificate.ts'
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { Certificate } from '../../src/x509/certificate.ts'
 import {
   longestPath,
   mostIntermediates,
@@ -77,6 +77,17 @@ describe('validatePath', () => {
       const result = validate(leaf, [intermediate], [root, intermediate])
       assert.ok(result.kind === 'valid')
       assert.equal(result.path.anchor, intermediate.certificate)
+    })
+
+    it('ends at the first anchor on it, though others stand above', async () => {
+      const middle = await root.intermediate()
+      const last = await middle.intermediate()
+      const subject = await issueLeaf(last)
+      for (const sent of permutations([middle, last, root])) {
+        const result = validate(subject, sent, [root, middle])
+        assert.ok(result.kind === 'valid')
+        assert.equal(result.path.anchor, middle.certificate)
+      }
     })
 
     it('passes over a root that was sent along and is an anchor', () => {
@@ -202,6 +213,11 @@ describe('validatePath', () => {
     const critical = (oid: string) => ({
       extensions: [{ oid, isCritical: true, value: Buffer.from('3000', 'hex') }],
     })
+    const keyId = Buffer.from('0400', 'hex')
+    const criticalKeyId = {
+      subjectKeyId: null,
+      extensions: [{ oid: '2.5.29.14', isCritical: true, value: keyId }],
+    }
     const rules: readonly { name: string; bad: TestCertificateOptions; expected?: string }[] = [
       { name: 'CA without basic constraints', bad: { basicConstraints: null } },
       { name: 'CA with cA false', bad: { basicConstraints: { isCa: false } } },
@@ -209,6 +225,7 @@ describe('validatePath', () => {
       { name: 'CA with an unknown critical extension', bad: critical('1.2.3.4') },
       { name: 'CA with critical policy constraints', bad: critical('2.5.29.36') },
       { name: 'CA with critical CRL distribution points', bad: critical('2.5.29.31') },
+      { name: 'CA with a critical key identifier', bad: criticalKeyId },
       { name: 'CA with another extended key usage', bad: { extendedKeyUsage: ['codeSigning'] } },
       { name: 'CA with an unusual curve', bad: { keyType: 'secp256k1' } },
       { name: 'expired CA', bad: past, expected: 'certificate_expired' },
@@ -233,6 +250,19 @@ describe('validatePath', () => {
         assert.equal(kindOf(result), expected)
       })
     }
+
+    it('say which certificate of a longer path is at fault', async () => {
+      const middle = await root.intermediate()
+      const wrong = await middle.intermediate({ keyUsage: ['cRLSign'] })
+      const below = validate(await issueLeaf(wrong), [middle, wrong], [root])
+      assert.ok(below.kind === 'invalid')
+      assert.equal(below.certificateIndex, 1)
+      const badRoot = await TestCa.root('bad', { keyUsage: ['cRLSign'] })
+      const good = await badRoot.intermediate()
+      const above = validate(await issueLeaf(good), [good], [badRoot])
+      assert.ok(above.kind === 'invalid')
+      assert.equal(above.certificateIndex, 2)
+    })
 
     it('do not ask a CA for key usage when it has none', async () => {
       const silent = await root.intermediate({ keyUsage: null })
@@ -372,6 +402,33 @@ describe('validatePath', () => {
         assert.equal(kindOf(validate(await issueLeaf(between), [between], [ca])), 'path_invalid')
       })
 
+    it('refuse a signature that is not made with the algorithm that it names', async () => {
+      const ca = await TestCa.root('rsa', { key: rsaKey })
+      assert.equal(kindOf(validate(await issueLeaf(ca), [], [ca])), 'valid')
+      const ecdsaWithSha256 = Buffer.from('300a06082a8648ce3d040302', 'hex')
+      const mislabelled = await issueLeaf(ca, { algorithm: ecdsaWithSha256 })
+      assert.equal(kindOf(validate(mislabelled, [], [ca])), 'issuer_unknown')
+    })
+
+    const rsaNumbers: readonly { name: string; bits: number; e: string; expected: string }[] = [
+      { name: '2048 bits', bits: 2048, e: '010001', expected: 'valid' },
+      { name: '2047 bits', bits: 2047, e: '010001', expected: 'path_invalid' },
+      { name: '8192 bits', bits: 8192, e: '010001', expected: 'valid' },
+      { name: '8193 bits', bits: 8193, e: '010001', expected: 'path_invalid' },
+      { name: 'the exponent 3', bits: 2048, e: '03', expected: 'valid' },
+      { name: 'the exponent 1', bits: 2048, e: '01', expected: 'path_invalid' },
+      { name: 'an even exponent', bits: 2048, e: '010000', expected: 'path_invalid' },
+      { name: 'a huge exponent', bits: 2048, e: '010000000000000001', expected: 'path_invalid' },
+    ]
+    for (const { name, bits, e, expected } of rsaNumbers)
+      it(`judge an RSA key with ${name}: ${expected}`, async () => {
+        const n = ((1n << BigInt(bits - 1)) + 1n).toString(16)
+        const jwk = { kty: 'RSA', n: base64url(n), e: base64url(e) }
+        const key = createPublicKey({ key: jwk, format: 'jwk' })
+        const subject = Certificate.parse(root.issue({ key }))
+        assert.equal(kindOf(validate(subject, [], [root])), expected)
+      })
+
     it('refuse RSA keys of fewer than 2048 bits anywhere', async () => {
       const [weak, strong] = [testKey('rsa1024'), testKey('rsa2048')]
       for (const [key, expected] of [
@@ -450,6 +507,10 @@ describe('validatePath', () => {
 
 function kindOf(result: PathResult): string {
   return result.kind === 'valid' ? result.kind : result.reason
+}
+
+function base64url(hex: string): string {
+  return Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex').toString('base64url')
 }
 
 function permutations<Item>(items: readonly Item[]): Item[][] {
