@@ -1,6 +1,8 @@
 import { Command } from 'commander'
 import { addDevAgent } from './commands/dev-agent.ts'
+import { addKey } from './commands/key.ts'
 import { addRun } from './commands/run.ts'
+import { addSchema } from './commands/schema.ts'
 import type { Terminal } from './terminal.ts'
 import { version } from './version.ts'
 
@@ -16,7 +18,7 @@ export function createProgram(terminal: Terminal): Command {
       writeOut: (text) => void terminal.stdout.write(text),
       writeErr: (text) => void terminal.stderr.write(text),
     })
-  const add = [addRun, addDevAgent]
+  const add = [addRun, addKey, addSchema, addDevAgent]
   for (const addCommand of add) addCommand(program, terminal)
   return program
 }
