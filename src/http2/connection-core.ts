@@ -62,7 +62,8 @@ export class ConnectionCore<Context> implements SendListener<Context> {
     this.limits = limits
     this.encoder = new HpackEncoder(isServer ? replyManners : requestManners)
     this.queue = new SendQueue(this.writer, this)
-    this.window = new ReceiveWindow(limits.connectionWindowBytes)
+    // No SETTINGS can make it smaller than the protocol's (RFC 9113 6.9.2).
+    this.window = new ReceiveWindow(Math.max(limits.connectionWindowBytes, protocolWindowBytes))
     this.peer = new PeerSettings(!isServer)
   }
 

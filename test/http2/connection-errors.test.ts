@@ -639,6 +639,16 @@ describe('frames that are no error', () => {
     assert.equal(bench.events.body(1), 'hi')
   })
 
+  it('DATA is told as it arrives, and its end with the last piece', () => {
+    const bench = Bench.server()
+    const whole = data(1, 'hello world', END)
+    bench.receive(headers(1, post()), whole.subarray(0, 14))
+    assert.deepEqual(bench.log, ['request 1 POST /', 'data 1 5'])
+    bench.receive(whole.subarray(14))
+    assert.deepEqual(bench.log.slice(2), ['data 1 6', 'end 1'])
+    assert.equal(bench.events.body(1), 'hello world')
+  })
+
   it('a header block may come in any number of pieces within the limit', () => {
     const bench = Bench.server()
     bench.receive(...headersInPieces(1, block(get('a', 'b')), 3, END))

@@ -265,4 +265,11 @@ describe('receiving within windows', () => {
     const plain = Bench.untouchedServer({ limits: { connectionWindowBytes: 65_535 } })
     assert.deepEqual(plain.frames(), ['SETTINGS'])
   })
+
+  it('the connection window is never below what the protocol gives at the start', () => {
+    const bench = Bench.server({ limits: { connectionWindowBytes: 10 } })
+    bench.receive(headers(1, post()), ...[1, 2, 3].map(() => data(1, bytes(16_384))))
+    assert.equal(bench.events.body(1).length, 3 * 16_384)
+    assert.deepEqual(bench.events.faults, [])
+  })
 })
