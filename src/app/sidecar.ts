@@ -152,7 +152,7 @@ export class Sidecar {
 
   async #listen(): Promise<void> {
     const { config, telemetry } = this.#options
-    const { limits, listen, plaintext } = config.inbound
+    const { limits, listen, plaintext, protocol } = config.inbound
     this.#health = await HealthServer.start({
       ...config.health.listen,
       logger: this.#options.logger,
@@ -163,8 +163,12 @@ export class Sidecar {
       context: this.#inboundContext(),
       host: listen.host,
       port: listen.port,
+      protocol,
       plaintext,
-      tls: { protocols: ['h2', 'http/1.1'], handshakeTimeoutMs: limits.handshakeTimeoutMs },
+      tls: {
+        protocols: protocol === 'http' ? ['h2', 'http/1.1'] : [],
+        handshakeTimeoutMs: limits.handshakeTimeoutMs,
+      },
       maxConnections: limits.maxConnections,
     })
   }

@@ -45,6 +45,10 @@ export class WorkloadUpstreams implements Upstreams {
     return pool
   }
 
+  dial(address: string | undefined): Socket {
+    return dial(address === undefined ? this.#options.address : this.#options.parse(address), true)
+  }
+
   /** Forgets the pools of addresses that no product names any more; their running exchanges finish. */
   keepOnly(addresses: ReadonlySet<string>): void {
     for (const [address, pool] of this.#byAddress) {
@@ -79,6 +83,8 @@ export class WorkloadUpstreams implements Upstreams {
   }
 }
 
-function dial(address: WorkloadAddress): Socket {
-  return address.kind === 'unix' ? connect(address.path) : connect(address.port, address.host)
+function dial(address: WorkloadAddress, allowHalfOpen = false): Socket {
+  return address.kind === 'unix'
+    ? connect({ path: address.path, allowHalfOpen })
+    : connect({ port: address.port, host: address.host, allowHalfOpen })
 }

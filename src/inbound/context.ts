@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Limiter } from '../policy/rate-limiter.ts'
@@ -11,7 +12,10 @@ import type { Verdicts } from './verdicts.ts'
 
 /** Where the workload listens, by the address that a product names; undefined: the listener's own upstream. */
 export interface Upstreams {
+  /** For requests. */
   at(address: string | undefined): Upstream
+  /** A connection of its own, half-open, still connecting; for TCP. */
+  dial(address: string | undefined): Socket
 }
 
 /** What all connections of one inbound listener share. */
@@ -38,6 +42,7 @@ export interface InboundSettings {
   readonly maxHeaderBytes: number
   readonly headerTimeoutMs: number
   readonly idleTimeoutMs: number
+  readonly upstreamConnectTimeoutMs: number
   /** Of one HTTP/2 connection. */
   readonly maxConcurrentStreams: number
 }

@@ -9,7 +9,8 @@ import { detectFirstBytes } from '../tls/first-bytes.ts'
 import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
 import type { InboundContext } from './context.ts'
 import { type ConnectionEnd, InboundConnection } from './inbound-connection.ts'
-import { LiveConnections } from './live-connections.ts'
+import { type LiveConnection, LiveConnections } from './live-connections.ts'
+import { TcpConnection } from './tcp-connection.ts'
 
 export interface InboundServerOptions {
   readonly context: InboundContext
@@ -17,6 +18,8 @@ export interface InboundServerOptions {
   /** 0: any free port. */
   readonly port: number
   readonly tls: ListenerTls
+  /** `tcp`: whatever the bytes are; certificates only. */
+  readonly protocol: 'http' | 'tcp'
   /** `allow`: the same port also takes HTTP without TLS; its callers need a key. */
   readonly plaintext: 'refuse' | 'allow'
   /** Connections at once; above it new ones are closed. */
@@ -44,7 +47,10 @@ export class InboundServer {
       clock: options.context.clock,
       onJudged: (result) => options.context.telemetry.reevaluated(result),
     })
-    this.#listener = createServer({ noDelay: true }, (socket) => this.#accept(socket))
+    this.#listener = createServer(
+      { noDelay: true, allowHalfOpen: options.protocol === 'tcp' },
+      (socket) => this.#accept(socket),
+    )
     this.#listener.maxConnections = options.maxConnections
     this.#listener.on('drop', () => options.context.telemetry.handshake('too_many_connections'))
   }
@@ -149,7 +155,8 @@ export class InboundServer {
   #accept(socket: Socket): void {
     // A reset can arrive before any protocol has taken the socket.
     socket.on('error', () => socket.destroy())
-    if (this.#options.plaintext === 'allow') this.#detect(socket)
+    if (this.#options.plaintext === 'allow' && this.#options.protocol === 'http')
+      this.#detect(socket)
     else this.#beginTls(socket)
   }
 
@@ -201,7 +208,8 @@ export class InboundServer {
     const presented = readPresentedChain(socket)
     if (presented === undefined) return
     telemetry.handshake(presented.certificates.length === 0 ? 'anonymous' : 'certificate')
-    this.#serve(socket, presented, socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1')
+    if (this.#options.protocol === 'tcp') this.#tunnel(socket, presented)
+    else this.#serve(socket, presented, socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1')
   }
 
   #serve(
@@ -217,11 +225,27 @@ export class InboundServer {
       clientPort: socket.remotePort ?? 0,
     })
     connection.attach(this.#end(socket, connection, protocol))
+    this.#register(connection, socket, protocol)
+  }
+
+  #tunnel(socket: Socket, presented: PresentedChain | 'plaintext'): void {
+    const connection = TcpConnection.open({
+      context: this.#options.context,
+      socket,
+      presented,
+      clientAddress: plainAddress(socket.remoteAddress),
+      clientPort: socket.remotePort ?? 0,
+    })
+    this.#register(connection, socket, 'tcp')
+  }
+
+  #register(connection: LiveConnection, socket: Socket, protocol: 'http/1.1' | 'h2' | 'tcp'): void {
+    const { telemetry } = this.#options.context
     this.#connections.add(connection)
-    context.telemetry.connectionOpened(protocol)
+    telemetry.connectionOpened(protocol)
     socket.once('close', () => {
       this.#connections.delete(connection)
-      context.telemetry.connectionClosed(protocol)
+      telemetry.connectionClosed(protocol)
     })
     if (this.#draining) connection.drain()
   }

@@ -66,6 +66,8 @@ export interface HarnessOptions {
   readonly products?: readonly Product[]
   readonly keys?: readonly Partial<ApiKeyEntry>[]
   readonly logger?: Logger
+  /** `protocol: tcp`, with the workload on this port. */
+  readonly tcpPort?: number
 }
 
 /**
@@ -247,7 +249,11 @@ export class InboundHarness {
         rules: new HeaderRules('x-api-key'),
         limiter: new RateLimiter(),
         decisionIds: new DecisionIds(Buffer.alloc(8, 7)),
-        upstreams: { at: () => this.#upstream },
+        upstreams: {
+          at: () => this.#upstream,
+          dial: () =>
+            connect({ port: options.tcpPort ?? 0, host: '127.0.0.1', allowHalfOpen: true }),
+        },
         deadlines: this.#deadlines,
         settings: {
           untrustedCertificate: options.untrustedCertificate ?? 'refuse',
@@ -255,13 +261,18 @@ export class InboundHarness {
           maxHeaderBytes: 16_384,
           headerTimeoutMs: 2_000,
           idleTimeoutMs: 10_000,
+          upstreamConnectTimeoutMs: 2_000,
           maxConcurrentStreams: 100,
         },
       },
       host: '127.0.0.1',
       port: 0,
+      protocol: options.tcpPort === undefined ? 'http' : 'tcp',
       plaintext: options.plaintext ?? 'refuse',
-      tls: { protocols: ['h2', 'http/1.1'], handshakeTimeoutMs: 2_000 },
+      tls: {
+        protocols: options.tcpPort === undefined ? ['h2', 'http/1.1'] : [],
+        handshakeTimeoutMs: 2_000,
+      },
       maxConnections: 1_000,
     })
     await this.serveWith(this.corp)
