@@ -316,8 +316,8 @@ describe('forwarding over HTTP/1.1', () => {
       await f.start()
       f.workload.onConnection = (connection) => connection.socket.pause()
       const caller = await f.caller()
-      caller.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n')
-      caller.write(Buffer.alloc(100_000_000))
+      caller.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 32000000\r\n\r\n')
+      caller.write(Buffer.alloc(32_000_000))
       const workload = await f.workload.connection(0)
       // More than fits into the buffers of the kernel: all has come to a halt.
       await eventually(() => f.proxy.sockets[0]!.isPaused())

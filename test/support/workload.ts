@@ -10,6 +10,8 @@ export interface SeenRequest {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: Buffer
   readonly trailers: Readonly<Record<string, string | undefined>>
+  /** As `rawHeaders`. */
+  readonly rawTrailers: readonly string[]
 }
 
 type Answer = (request: SeenRequest, response: ServerResponse) => void
@@ -79,6 +81,7 @@ export class Workload {
       headers: request.headers,
       body: Buffer.concat(chunks),
       trailers: request.trailers,
+      rawTrailers: request.rawTrailers,
     }
     this.seen.push(seen)
     this.#answer(seen, response)

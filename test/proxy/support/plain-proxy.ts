@@ -49,6 +49,8 @@ export class PlainProxy implements RequestServer {
   readonly downstreams = new Set<Http1Downstream>()
   /** The callers' sockets, open and closed. */
   readonly sockets: Socket[] = []
+  /** Those to the workload, open and closed. */
+  readonly workloadSockets: Socket[] = []
   readonly upstream: Http1Upstream
   readonly #options: PlainProxyOptions
   readonly #deadlines: Deadlines
@@ -59,8 +61,13 @@ export class PlainProxy implements RequestServer {
     this.#options = options
     this.#deadlines = new Deadlines(options.clock ?? systemClock)
     const { maxConnections } = options
+    const dial = options.connect ?? (() => connect(options.upstreamPort, '127.0.0.1'))
     this.upstream = new Http1Upstream({
-      connect: options.connect ?? (() => connect(options.upstreamPort, '127.0.0.1')),
+      connect: () => {
+        const socket = dial()
+        this.workloadSockets.push(socket)
+        return socket
+      },
       deadlines: this.#deadlines,
       connectTimeoutMs: options.connectTimeoutMs ?? 2_000,
       responseTimeoutMs: options.responseTimeoutMs ?? 5_000,
