@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { parseApiKeys } from '../../src/config/api-keys-file.ts'
+import { parseProducts } from '../../src/config/products-file.ts'
+import { ApiKeys } from '../../src/policy/api-keys.ts'
+import { lint } from '../../src/policy/lint.ts'
+import type { TrustBundles } from '../../src/spiffe/trust-bundle.ts'
+import { TestCa } from '../support/test-ca.ts'
+
+const dayMs = 86_400_000
+const good = `
+version: 1
+products:
+  payments:
+    callers:
+      - trustDomain: a.example
+      - spiffeId: spiffe://a.example/x/**
+`
+
+interface Given {
+  readonly products: string
+  readonly keys?: string
+  readonly bundles?: TrustBundles
+  readonly nowMs?: number
+}
+
+describe('lint', () => {
+  let ca: TestCa
+
+  before(async () => {
+    ca = await TestCa.root('a')
+  })
+
+  it('says nothing about a good map', () => {
+    const bundles = new Map([['a.example', ca.bundle('a.example')]])
+    assert.deepEqual(codes({ products: good, bundles }), [])
+  })
+
+  it('warns of a trust domain that a root subtree takes whole', () => {
+    const products = good.replace('/x/**', '/**')
+    assert.deepEqual(codes({ products }), ['caller_never_wins 6'])
+  })
+
+  it('warns of an authority whose trust domain a root subtree takes whole', () => {
+    const authority = `      - authority: p
+authorities: { p: { certificates: p.pem, trustDomain: a.example } }
+`
+    const subtree = good.replace('trustDomain: a.example', 'spiffeId: spiffe://a.example/**')
+    assert.deepEqual(codes({ products: subtree + authority }), ['caller_never_wins 8'])
+    const other = subtree.replaceAll('a.example', 'b.example')
+    assert.deepEqual(codes({ products: other + authority }), [])
+  })
+
+  it('warns of trust domains without a bundle, when the bundles are known', () => {
+    assert.deepEqual(codes({ products: good, bundles: new Map() }), [
+      'trust_domain_without_bundle 6',
+      'trust_domain_without_bundle 7',
+    ])
+    assert.deepEqual(codes({ products: good }), [])
+  })
+
+  it('misses no bundle of a trust domain that an authority speaks for', () => {
+    const products = `${good}authorities: { p: { certificates: p.pem, trustDomain: a.example } }\n`
+    assert.deepEqual(codes({ products, bundles: new Map() }), [])
+  })
+
+  const keys = `version: 1
+keys:
+  - { id: k_1, sha256: "${'a'.repeat(64)}", product: payments, consumer: acme, expires: 2026-06-01 }
+`
+  const reach = [
+    { name: 'no callers and no keys taken', body: 'callers: []', warns: true },
+    { name: 'keys taken, and one there', body: 'callers: []\n    apiKeys: accept', warns: false },
+    {
+      name: 'keys taken, and the only one expired',
+      body: 'callers: []\n    apiKeys: accept',
+      nowMs: Date.UTC(2026, 6),
+      warns: true,
+    },
+    {
+      name: 'keys taken until a day that is over',
+      body: 'callers: []\n    apiKeys: accept\n    apiKeysUntil: 2026-01-01',
+      warns: true,
+    },
+    {
+      name: 'keys required and refused',
+      body: 'callers: [{ trustDomain: a.example }]\n    require: apiKey',
+      warns: true,
+    },
+    {
+      name: 'both required, and both possible',
+      body: 'callers: [{ trustDomain: a.example }]\n    require: both\n    apiKeys: accept',
+      warns: false,
+    },
+    {
+      name: 'both required, and keys refused',
+      body: 'callers: [{ trustDomain: a.example }]\n    require: both',
+      warns: true,
+    },
+  ]
+  for (const { name, body, nowMs = Date.UTC(2026, 3), warns } of reach) {
+    it(`${warns ? 'warns of' : 'accepts'} a product with ${name}`, () => {
+      const products = `version: 1\nproducts:\n  payments:\n    ${body}\n`
+      assert.deepEqual(codes({ products, keys, nowMs }), warns ? ['product_unreachable 3'] : [])
+    })
+  }
+
+  it('warns of an anchor that expires within 30 days, and of one that has', () => {
+    const products = `${good}      - authority: p\nauthorities: { p: { certificates: p.pem } }\n`
+    const endMs = ca.certificate.notAfterMs
+    assert.deepEqual(codes({ products, nowMs: endMs - 31 * dayMs }), [])
+    assert.deepEqual(codes({ products, nowMs: endMs - 29 * dayMs }), ['anchor_expires 9'])
+    assert.deepEqual(codes({ products, nowMs: endMs + dayMs }), ['anchor_expires 9'])
+  })
+
+  /** Code and line of each warning. */
+  function codes({ products, keys: keysText, bundles, nowMs }: Given): string[] {
+    const warnings = lint({
+      products: parseProducts(products, 'products.yaml', { readPem: () => ca.pem }),
+      apiKeys: keysText === undefined ? ApiKeys.empty : parseApiKeys(keysText, 'api-keys.yaml'),
+      nowMs: nowMs ?? ca.certificate.notAfterMs - 365 * dayMs,
+      ...(bundles === undefined ? {} : { bundles }),
+    })
+    return warnings.map(({ code, position }) => `${code} ${position.line}`)
+  }
+})
