@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { addDemo } from './commands/demo.ts'
 import { addDevAgent } from './commands/dev-agent.ts'
 import { addKey } from './commands/key.ts'
 import { addRun } from './commands/run.ts'
@@ -18,7 +19,7 @@ export function createProgram(terminal: Terminal): Command {
       writeOut: (text) => void terminal.stdout.write(text),
       writeErr: (text) => void terminal.stderr.write(text),
     })
-  const add = [addRun, addKey, addSchema, addDevAgent]
+  const add = [addRun, addKey, addSchema, addDevAgent, addDemo]
   for (const addCommand of add) addCommand(program, terminal)
   return program
 }

@@ -7,6 +7,7 @@ export const errorCodes = {
   ERR_CERTIFICATE_MALFORMED: 'bytes that should be a certificate are not one',
   ERR_CONFIG_INVALID: 'a file does not hold what it should; the message lists each place',
   ERR_CRL_MALFORMED: 'bytes that should be a certificate revocation list are not one',
+  ERR_DEMO_FAILED: 'a process of the demo ended or did not get ready',
   ERR_DER_MALFORMED: 'bytes are not strict DER',
   ERR_FILE_UNREADABLE: 'a file cannot be read',
   ERR_IDENTITY_UNAVAILABLE: 'no SVID is held',
