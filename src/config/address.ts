@@ -11,7 +11,7 @@ export type TcpAddress = Extract<Address, { kind: 'tcp' }>
 /** The kernel's `sun_path` holds 108 bytes with the closing NUL; a longer path would be cut and another socket dialled. */
 const longestSocketPath = 107
 
-const unixShape = /^unix:(?:\/\/(?=\/))?(?<path>\/[\x21-\x7e]*)$/
+const unixShape = /^unix:(?:\/\/(?=\/))?(?<path>\/(?!\/)[\x21-\x7e]*)$/
 const tcpShape = /^(?:\[(?<six>[0-9A-Fa-f:.]+)\]|(?<host>[A-Za-z0-9._-]+)):(?<port>[0-9]{1,5})$/
 const hostLabel = '[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?'
 const hostShape = new RegExp(`^${hostLabel}(?:\\.${hostLabel})*\\.?$`)

@@ -32,6 +32,8 @@ export const callerSchema = z
   })
   .refine((caller) => Object.values(caller).filter((value) => value !== undefined).length === 1, {
     error: 'is not one caller, expected exactly one of trustDomain, spiffeId and authority',
+    // An unknown key says enough by itself.
+    when: ({ issues }) => issues.length === 0,
   })
   .meta({ minProperties: 1, maxProperties: 1 })
 
