@@ -9,12 +9,12 @@ export function latin1(maxLength: number): Arbitrary<string> {
 }
 
 /** A field value that RFC 9113 8.2.1 allows. */
-export function fieldValue(): Arbitrary<string> {
+function fieldValue(): Arbitrary<string> {
   return latin1(40).map((text) => text.replace(/[^\x20-\x7e\x80-\xff]/g, '.').trim())
 }
 
 /** A regular field name, some of them with an index of their own in HPACK's static table. */
-export function fieldName(): Arbitrary<string> {
+function fieldName(): Arbitrary<string> {
   return fc.oneof(
     fc.constantFrom(
       'accept',

@@ -10,7 +10,7 @@ import { describeFrame, parseFrames, preface, settings, settingsAck } from './ra
 export type TestStream = Http2Stream<string>
 
 /** Writes every event of a connection down, as one line each, and keeps what tests ask for. */
-export class Recorder implements ServerEvents<string>, ClientEvents<string> {
+class Recorder implements ServerEvents<string>, ClientEvents<string> {
   readonly log: string[] = []
   readonly streams = new Map<number, TestStream>()
   readonly heads = new Map<number, RequestHead>()
