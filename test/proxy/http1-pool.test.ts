@@ -90,7 +90,7 @@ describe('the connections to a workload', () => {
   for (const { name, extra } of leftovers) {
     it(`are ended by ${name} behind a reply, which no other caller sees`, async () => {
       await f.start()
-      f.workload.answerAlways((request, index) => ok('mine') + (index === 0 ? extra : ''))
+      f.workload.answerAlways((_, index) => ok('mine') + (index === 0 ? extra : ''))
       const first = await f.caller()
       const second = await f.caller()
       first.write(get('/1'))

@@ -52,6 +52,12 @@ export class PlainProxy implements RequestServer {
   /** Those to the workload, open and closed. */
   readonly workloadSockets: Socket[] = []
   readonly upstream: Http1Upstream
+  /** Sent to the workload besides. */
+  addFields: readonly string[] = []
+  /** Called before an outcome is noted. */
+  onOutcome: () => void = () => undefined
+  /** Called before a failure of the workload is answered. */
+  onFailure: () => void = () => undefined
   readonly #options: PlainProxyOptions
   readonly #deadlines: Deadlines
   readonly #rules = new HeaderRules('x-api-key')
@@ -100,7 +106,7 @@ export class PlainProxy implements RequestServer {
     }
     const scanned = this.#rules.scanRequest(request.fields, request.connectionOptions)
     this.scans.push(scanned)
-    scanned.kept.push(...identityFields)
+    scanned.kept.push(...identityFields, ...this.addFields)
     return Exchange.open(
       {
         method: request.method,
@@ -114,11 +120,15 @@ export class PlainProxy implements RequestServer {
       reply,
       {
         replyToFailure: (failure, sink) => {
+          this.onFailure()
           this.failures.push(failure)
           return answerFailure(failure, sink)
         },
         replyToLargeBody: (sink) => answer(sink, 413, 'body_too_large', true),
-        exchangeEnded: (outcome) => void this.outcomes.push(outcome),
+        exchangeEnded: (outcome) => {
+          this.onOutcome()
+          this.outcomes.push(outcome)
+        },
       },
       { rules: this.#rules, maxBodyBytes: this.#options.maxBodyBytes ?? 1 << 30 },
     )
