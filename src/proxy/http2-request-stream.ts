@@ -46,7 +46,7 @@ export class Http2RequestStream implements RequestSink, Deadline {
   readonly #owner: RequestStreamOwner
   readonly #stream: Http2Stream<Http2RequestStream>
   readonly #openedMs: number
-  /** It was sent on a connection that had answered others. */
+  /** It was sent on a connection that had carried others. */
   readonly #wasReused: boolean
   /** Undefined once nothing more is to be told. */
   #reply: ReplySink | undefined
@@ -195,6 +195,7 @@ export class Http2RequestStream implements RequestSink, Deadline {
   }
 
   #notTaken(): UpstreamFailure {
+    this.#owner.proven()
     return {
       reason: 'upstream_unavailable',
       detail: 'the workload did not take the request',

@@ -106,7 +106,7 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
     return this.connection.isSendWindowUsedUp
   }
 
-  /** A reply has come on it: it is no new connection any more. */
+  /** A request on it was answered or refused: it is no new connection any more. */
   get isProven(): boolean {
     return this.#isProven
   }
@@ -148,7 +148,7 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
     this.#touched.push(stream)
   }
 
-  /** A reply has begun. */
+  /** A request was answered or refused. */
   proven(): void {
     this.#isProven = true
   }

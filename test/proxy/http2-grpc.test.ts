@@ -82,9 +82,7 @@ describe('gRPC through the proxy', () => {
 
   it('carries a client stream', async () => {
     const sum = await new Promise<Buffer>((resolve, reject) => {
-      const call = client.sum((error, reply) =>
-        error === null ? resolve(reply!) : reject(error),
-      )
+      const call = client.sum((error, reply) => (error === null ? resolve(reply!) : reject(error)))
       for (let i = 0; i < 50; i++) call.write(Buffer.alloc(10_000))
       call.end()
     })
