@@ -111,6 +111,14 @@ function parseApiKeysFile({ apiKeys: file }: CallerFilePaths): ParsedFile<ApiKey
   )
 }
 
+/** Loads the files once. Throws `PosternError` with everything that is wrong in the first bad one. */
+export function loadCallerFiles(paths: CallerFilePaths): CallerFiles {
+  return {
+    products: parseProductsFile(paths).load().value,
+    apiKeys: parseApiKeysFile(paths).load().value,
+  }
+}
+
 export interface CallerFilesOptions {
   readonly paths: CallerFilePaths
   readonly clock: Clock

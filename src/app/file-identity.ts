@@ -5,11 +5,10 @@ import type { IdentityConfig } from '../config/sidecar-config.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf, PosternError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
-import type { TrustBundle, TrustBundles } from '../spiffe/trust-bundle.ts'
-import { TrustDomain } from '../spiffe/trust-domain.ts'
 import { X509Svid } from '../spiffe/x509-svid.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { parsePemCertificates } from '../x509/pem.ts'
+import { readBundles } from './read-bundles.ts'
 import type { Sidecar } from './sidecar.ts'
 
 export interface FileIdentityOptions {
@@ -77,13 +76,4 @@ function readPrivateKey(file: string): Buffer {
     // The cause is left out: nothing of a key file belongs into a message.
     throw new PosternError('ERR_PEM_MALFORMED', `${file} holds no readable private key`)
   }
-}
-
-function readBundles(files: ReadonlyMap<string, string>): TrustBundles {
-  return new Map([...files].map(([name, file]) => [name, readBundle(name, file)]))
-}
-
-function readBundle(name: string, file: string): TrustBundle {
-  const anchors = parsePemCertificates(readTextFile(file, maxFileBytes))
-  return { trustDomain: TrustDomain.parse(name), anchors }
 }

@@ -23,12 +23,15 @@ const checkEveryMs = 1_000
 
 /**
  * The SVID that we serve with, watched by our own timer: an agent that cannot renew says nothing, so nobody else will
- * tell us that it has expired. A clock that comes back to its senses brings the identity back.
+ * tell us that it has expired. A clock that comes back to its senses brings the identity back. Only the end of validity
+ * counts: whether it has begun is for our peers to judge, by their clocks, and a clock that lags must not cost a renewal.
  */
 export class OwnIdentity {
   readonly #options: OwnIdentityOptions
-  #svid: X509Svid | undefined
-  #isUsable = false
+  /** What we were given last. */
+  #held: X509Svid | undefined
+  /** What new handshakes are served with. */
+  #serving: X509Svid | undefined
   #timer: Timer | undefined
 
   constructor(options: OwnIdentityOptions) {
@@ -37,39 +40,32 @@ export class OwnIdentity {
 
   /** Whether new handshakes are served. */
   get isUsable(): boolean {
-    return this.#isUsable
+    return this.#serving !== undefined
   }
 
   /** What is held, expired or not. */
   get svid(): X509Svid | undefined {
-    return this.#svid
+    return this.#held
   }
 
-  /** A new SVID. One that cannot be put into service is reported, and the one before serves on. */
+  /** A new SVID. One that has expired, or that cannot be put into service, is reported, and the one before serves on. */
   hold(svid: X509Svid): void {
-    if (!this.#isValid(svid)) {
+    if (!this.#hasBegun(svid) || this.#hasExpired(svid)) {
       this.#options.logger.warn('SVID is not valid at this time', {
         spiffeId: svid.id.toString(),
+        notBefore: new Date(notBeforeMs(svid)).toISOString(),
         notAfter: new Date(svid.notAfterMs).toISOString(),
       })
     }
-    try {
-      this.#options.user.useIdentity(svid)
-    } catch (error) {
-      this.#options.logger.error('SVID not taken into service', { error: messageOf(error) })
-      return
-    }
-    this.#svid = svid
-    this.#isUsable = true
+    this.#held = svid
     this.#check()
   }
 
   /** The agent took it back, or the files are gone. */
   drop(): void {
-    this.#svid = undefined
+    this.close()
+    this.#held = undefined
     this.#lose('identity withdrawn')
-    this.#timer?.cancel()
-    this.#timer = undefined
   }
 
   close(): void {
@@ -78,32 +74,45 @@ export class OwnIdentity {
   }
 
   readonly #check = (): void => {
-    this.#timer?.cancel()
-    this.#timer = undefined
-    const svid = this.#svid
-    if (svid === undefined) return
-    if (!this.#isValid(svid)) this.#lose('identity expired')
-    else if (!this.#isUsable) this.#regain(svid)
+    this.close()
+    const held = this.#held
+    if (held === undefined) return
+    if (held !== this.#serving && !this.#hasExpired(held)) this.#serveWith(held)
+    if (this.#serving !== undefined && this.#hasExpired(this.#serving)) {
+      this.#lose('identity expired')
+    }
     this.#timer = this.#options.clock.setTimer(checkEveryMs, this.#check)
   }
 
-  #isValid(svid: X509Svid): boolean {
-    const nowMs = this.#options.clock.now()
-    return nowMs <= svid.notAfterMs && svid.certificates.every((one) => one.notBeforeMs <= nowMs)
+  #serveWith(svid: X509Svid): void {
+    try {
+      this.#options.user.useIdentity(svid)
+      this.#serving = svid
+    } catch (error) {
+      this.#options.logger.error('SVID not taken into service', { error: messageOf(error) })
+      this.#held = this.#serving
+    }
   }
 
   #lose(message: string): void {
-    if (!this.#isUsable) return
-    this.#isUsable = false
+    if (this.#serving === undefined) return
+    this.#serving = undefined
     this.#options.logger.error(message)
     this.#options.user.loseIdentity()
   }
 
-  #regain(svid: X509Svid): void {
-    this.#options.user.useIdentity(svid)
-    this.#isUsable = true
-    this.#options.logger.info('identity is valid again')
+  #hasBegun(svid: X509Svid): boolean {
+    return notBeforeMs(svid) <= this.#options.clock.now()
   }
+
+  #hasExpired(svid: X509Svid): boolean {
+    return svid.notAfterMs < this.#options.clock.now()
+  }
+}
+
+/** When the last certificate of the chain begins to be valid. */
+function notBeforeMs(svid: X509Svid): number {
+  return Math.max(...svid.certificates.map((certificate) => certificate.notBeforeMs))
 }
 
 /** For gauges: when the last anchor of each bundle ends, milliseconds since 1970. */

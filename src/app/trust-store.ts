@@ -2,6 +2,7 @@ import type { ApiKeys } from '../policy/api-keys.ts'
 import type { ProductMap } from '../policy/product-map.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import type { TrustBundles } from '../spiffe/trust-bundle.ts'
+import type { Certificate } from '../x509/certificate.ts'
 
 /** The parts of the trust state that move independently of each other. */
 export type TrustChange = Partial<
@@ -47,12 +48,18 @@ export class TrustStore {
 
 /** The same trust domains with the same anchors, in any order. */
 function equalBundles(a: TrustBundles, b: TrustBundles): boolean {
-  if (a.size !== b.size) return false
-  for (const [name, bundle] of a) {
-    const other = b.get(name)
-    if (other?.anchors.length !== bundle.anchors.length) return false
-    const digests = new Set(other.anchors.map((anchor) => anchor.sha256))
-    if (!bundle.anchors.every((anchor) => digests.has(anchor.sha256))) return false
-  }
-  return true
+  return (
+    a.size === b.size &&
+    [...a].every(([name, { anchors }]) => {
+      const others = b.get(name)?.anchors
+      return others !== undefined && equalAnchors(anchors, others)
+    })
+  )
+}
+
+/** As sets: an anchor that stands in a bundle twice counts once. */
+function equalAnchors(a: readonly Certificate[], b: readonly Certificate[]): boolean {
+  const digests = new Set(a.map((anchor) => anchor.sha256))
+  const others = new Set(b.map((anchor) => anchor.sha256))
+  return digests.size === others.size && [...digests].every((digest) => others.has(digest))
 }

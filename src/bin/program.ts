@@ -1,6 +1,8 @@
 import { Command } from 'commander'
 import { addDemo } from './commands/demo.ts'
+import { addCheck } from './commands/check.ts'
 import { addDevAgent } from './commands/dev-agent.ts'
+import { addExplain } from './commands/explain.ts'
 import { addKey } from './commands/key.ts'
 import { addRun } from './commands/run.ts'
 import { addSchema } from './commands/schema.ts'
@@ -19,7 +21,7 @@ export function createProgram(terminal: Terminal): Command {
       writeOut: (text) => void terminal.stdout.write(text),
       writeErr: (text) => void terminal.stderr.write(text),
     })
-  const add = [addRun, addKey, addSchema, addDevAgent, addDemo]
+  const add = [addRun, addCheck, addExplain, addKey, addSchema, addDevAgent, addDemo]
   for (const addCommand of add) addCommand(program, terminal)
   return program
 }

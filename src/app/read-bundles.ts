@@ -1,0 +1,19 @@
+import { readTextFile } from '../config/read-file.ts'
+import type { TrustBundles } from '../spiffe/trust-bundle.ts'
+import { TrustDomain } from '../spiffe/trust-domain.ts'
+import { parsePemCertificates } from '../x509/pem.ts'
+
+const maxBundleBytes = 4 * 1024 * 1024
+
+/** Reads trust bundles from PEM files, by the name of their trust domain. Throws `PosternError`. */
+export function readBundles(files: ReadonlyMap<string, string>): TrustBundles {
+  return new Map(
+    [...files].map(([name, file]) => [
+      name,
+      {
+        trustDomain: TrustDomain.parse(name),
+        anchors: parsePemCertificates(readTextFile(file, maxBundleBytes)),
+      },
+    ]),
+  )
+}

@@ -1,0 +1,22 @@
+import type { Command } from 'commander'
+import type { ExplainFlags } from '../explain.ts'
+import { outputOption } from '../options.ts'
+import type { Terminal } from '../terminal.ts'
+
+export function addExplain(program: Command, terminal: Terminal): void {
+  program
+    .command('explain')
+    .description('say how a caller would be answered, and why; asks no running sidecar')
+    .option('--config <file>', 'the configuration', 'postern.yaml')
+    .option('--cert <file>', "the caller's certificate chain, PEM")
+    .option('--api-key-id <id>', 'the id of the API key that is presented')
+    .option('--method <method>', 'of the request', 'GET')
+    .option('--host <host>', 'of the request', 'localhost')
+    .option('--path <path>', 'of the request', '/')
+    .option('--bundle <domain=file...>', 'trust bundles, PEM; default: those of the Workload API')
+    .option('-o, --output <form>', 'text or json', outputOption, 'text')
+    .action(async (flags: ExplainFlags) => {
+      const { explainOffline } = await import('../explain.ts')
+      await explainOffline(flags, terminal)
+    })
+}

@@ -1,0 +1,104 @@
+import { resolve } from 'node:path'
+import { loadCallerFiles } from '../app/caller-files.ts'
+import { fetchBundles } from '../app/fetch-bundles.ts'
+import { readBundles } from '../app/read-bundles.ts'
+import { readTextFile } from '../config/read-file.ts'
+import { systemClock } from '../core/clock.ts'
+import { PosternError } from '../core/errors.ts'
+import { authenticate } from '../policy/authenticate.ts'
+import type { DecisionInput } from '../policy/decide.ts'
+import { explain, type Explanation } from '../policy/explain.ts'
+import type { Peer } from '../policy/peer.ts'
+import { unlimited } from '../policy/rate-limiter.ts'
+import { formatPosition } from '../policy/source-position.ts'
+import { parsePemCertificates } from '../x509/pem.ts'
+import { loadConfig } from './load-config.ts'
+import { createLogger } from './logger.ts'
+import type { OutputForm } from './options.ts'
+import { formatTable } from './table.ts'
+import { print, type Terminal } from './terminal.ts'
+
+export interface ExplainFlags {
+  readonly config: string
+  readonly cert?: string
+  readonly apiKeyId?: string
+  readonly method: string
+  readonly host: string
+  readonly path: string
+  readonly bundle?: readonly string[]
+  readonly output: OutputForm
+}
+
+const maxPemBytes = 4 * 1024 * 1024
+
+/** Decides for a caller from files, as a sidecar with these files and bundles would, and prints every step. */
+export async function explainOffline(flags: ExplainFlags, terminal: Terminal): Promise<void> {
+  const explanation = explain(await readInput(flags, terminal))
+  if (flags.output === 'json') print(terminal, JSON.stringify(explanation))
+  else print(terminal, formatExplanation(explanation))
+}
+
+async function readInput(flags: ExplainFlags, terminal: Terminal): Promise<DecisionInput> {
+  const config = loadConfig(flags.config, terminal)
+  const files = loadCallerFiles({
+    ...config,
+    allowRemoteUpstream: config.inbound.allowRemoteUpstream,
+  })
+  const bundles =
+    flags.cert === undefined || flags.bundle !== undefined
+      ? readBundles(bundleFiles(flags.bundle ?? []))
+      : await fetchBundles(config.identity, { clock: systemClock, logger: createLogger(terminal) })
+  const nowMs = systemClock.now()
+  const trust = { bundles, authorities: files.products.authorities }
+  const peer: Peer =
+    flags.cert === undefined
+      ? { kind: 'anonymous' }
+      : authenticate(parsePemCertificates(readTextFile(flags.cert, maxPemBytes)), trust, nowMs)
+  return {
+    peer,
+    request: { method: flags.method, host: flags.host, path: flags.path },
+    apiKey: flags.apiKeyId === undefined ? undefined : { id: flags.apiKeyId },
+    trust: { ...files, bundles, epoch: 0, hasIdentity: true },
+    rules: config.inbound,
+    nowMs,
+    limiter: unlimited,
+  }
+}
+
+/** `corp.example=roots.pem` of each flag. */
+function bundleFiles(flags: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    flags.map((flag) => {
+      const at = flag.indexOf('=')
+      if (at !== -1) return [flag.slice(0, at), resolve(flag.slice(at + 1))]
+      throw new PosternError('ERR_CONFIG_INVALID', `--bundle ${flag}: expected domain=file`)
+    }),
+  )
+}
+
+function formatExplanation({ decision, rules, otherRules }: Explanation): string {
+  const status = decision.outcome === 'deny' ? ` (${decision.status})` : ''
+  const facts = [
+    ['product', decision.product],
+    ['principal', decision.principal],
+    ['consumer', decision.consumer],
+    ['credential', decision.credential],
+    ['rule', decision.rule],
+  ].flatMap(([name, value]) => (value === undefined ? [] : [[`  ${name ?? ''}`, value]]))
+  const steps = decision.steps.map(({ name, outcome, detail }) => [`  ${name}`, outcome, detail])
+  const lines = rules.map(({ position, product, rule, result, why }) => [
+    `  ${formatPosition(position)}`,
+    product,
+    rule,
+    result,
+    why,
+  ])
+  return [
+    `${decision.outcome} ${decision.reason}${status}`,
+    ...(facts.length === 0 ? [] : [formatTable(facts)]),
+    'steps',
+    formatTable(steps),
+    ...(lines.length === 0 ? [] : ['rules of the product map', formatTable(lines)]),
+    ...(otherRules === 0 ? [] : [`  ${otherRules} rules have nothing to do with this caller`]),
+  ].join('\n')
+}
