@@ -1,10 +1,9 @@
-import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { TLSSocket } from 'node:tls'
 import type { Fields } from '../core/fields.ts'
 import type { Framing, RequestHead } from '../http1/head.ts'
 import type { Http1Limits } from '../http1/limits.ts'
 import { RequestReader } from '../http1/request-reader.ts'
+import { CallerSocket } from './caller-socket.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 import type {
   BodyLength,
@@ -16,6 +15,7 @@ import type {
 } from './ends.ts'
 import { guarded, listen } from './guarded.ts'
 import { Http1ReplyWriter } from './http1-reply-writer.ts'
+import { ReadWindow } from './read-window.ts'
 
 export interface Http1DownstreamOptions {
   readonly deadlines: Deadlines
@@ -31,17 +31,17 @@ export interface Http1DownstreamOptions {
   readonly onBug: (error: unknown) => void
 }
 
-/** Request bytes that may wait for the workload before we stop reading from the caller. */
-const requestWindowBytes = 128 * 1024
-
-/** After an early reply so much of the request is still read and thrown away; a close would destroy the reply on its way. */
-const discardLimitBytes = 256 * 1024
-
 /** How long a caller that has its whole reply may take to notice that we ended the connection. */
 const lingerMs = 2_000
 
 /** What a request is taken for whose head was refused. */
 const unknownRequest = { method: 'GET', minorVersion: 1, persistent: false } as const
+
+/**
+ * What a connection waits for. `progress`: of a reply that has begun, or of a request that the workload is slow to take.
+ * `end`: that the caller notices ours.
+ */
+type Awaited = 'next' | 'head' | 'body' | 'workload' | 'progress' | 'end'
 
 /**
  * One connection of a caller that speaks HTTP/1.1: requests one after the other, in order, pipelined or not. A caller that closes
@@ -53,27 +53,22 @@ export class Http1Downstream implements ReplySink, Deadline {
     (error) => this.#endForBug(error),
     () => this.#expire(),
   )
-  readonly #socket: Duplex
+  readonly #socket: CallerSocket
   readonly #server: RequestServer
   readonly #options: Http1DownstreamOptions
   readonly #reader: RequestReader
   readonly #replies: Http1ReplyWriter
-  /** `lingering`: our side has ended, what still arrives is thrown away. */
-  #phase: 'open' | 'lingering' | 'gone' = 'open'
+  /** The body of the request, on its way to the workload. */
+  readonly #window = new ReadWindow()
+  #request: RequestSink | undefined
+  #isRequestWhole = true
+  /** The caller sends its body when it is told to. */
+  #awaitsContinue = false
   #isDraining = false
   /** Inside the reader, which must not be called again from there. */
   #isReading = false
   /** The deadline is that of a head. */
   #isHeadTimed = true
-  #request: RequestSink | undefined
-  #isRequestWhole = true
-  /** The caller sends its body when it is told to. */
-  #awaitsContinue = false
-  /** Bytes of the next requests, while this one is answered. */
-  #held: Buffer | undefined
-  /** Body bytes of the request that the workload has not taken. */
-  #waitingBytes = 0
-  #discardedBytes = 0
   /** Guarded on its own: it runs inside the workload's events too, and its bugs are not theirs. */
   readonly #readOn = guarded(
     (error) => this.#endForBug(error),
@@ -81,7 +76,7 @@ export class Http1Downstream implements ReplySink, Deadline {
   )
 
   constructor(socket: Duplex, server: RequestServer, options: Http1DownstreamOptions) {
-    this.#socket = socket
+    this.#socket = new CallerSocket(socket)
     this.#server = server
     this.#options = options
     this.#replies = new Http1ReplyWriter(socket)
@@ -112,11 +107,9 @@ export class Http1Downstream implements ReplySink, Deadline {
 
   /** Ends the connection now; a request that is under way is aborted. */
   destroy(): void {
-    if (this.#phase === 'gone') return
-    this.#phase = 'gone'
-    this.#held = undefined
+    if (this.#socket.isGone) return
     this.#options.deadlines.delete(this)
-    cut(this.#socket, this.#replies.endsWithConnection)
+    this.#socket.destroy(this.#replies.endsWithConnection)
     const request = this.#request
     this.#request = undefined
     if (!this.#isAnswered) request?.requestAborted()
@@ -145,12 +138,11 @@ export class Http1Downstream implements ReplySink, Deadline {
   replyEnd(trailers: Fields): void {
     this.#replies.end(trailers)
     this.replyFlush()
-    if (this.#phase !== 'open') return
     if (!this.#replies.persistent) {
       this.#end()
     } else if (!this.#isRequestWhole) {
       // The workload takes no more of it: what is still to come is thrown away.
-      this.#waitingBytes = 0
+      this.#window.clear()
       this.#readOn()
     } else if (!this.#isReading) {
       this.#endExchange()
@@ -163,15 +155,15 @@ export class Http1Downstream implements ReplySink, Deadline {
   }
 
   replyFlush(): void {
-    if (this.#phase === 'gone' || !this.#replies.hasOutput) return
+    if (this.#socket.isGone || !this.#replies.hasOutput) return
     const takenBytes = this.#replies.flush()
     this.#watch()
     if (takenBytes > 0) this.#request?.replyTaken(takenBytes)
   }
 
   requestTaken(bytes: number): void {
-    this.#waitingBytes -= bytes
-    if (this.#waitingBytes < requestWindowBytes / 2 && this.#socket.isPaused()) this.#readOn()
+    this.#window.take(bytes)
+    if (this.#window.isHalfEmpty && this.#socket.isPaused) this.#readOn()
   }
 
   // The request, from the socket.
@@ -181,26 +173,24 @@ export class Http1Downstream implements ReplySink, Deadline {
   }
 
   get #isIdle(): boolean {
-    return this.#isAnswered && this.#reader.state === 'idle' && this.#held === undefined
+    return this.#isAnswered && this.#reader.state === 'idle' && !this.#socket.hasHeld
   }
 
   /** Replies go out in the order of the requests, and none is asked for while the caller does not take those it has. */
   get #mustWait(): boolean {
-    return (
-      this.#isRequestWhole && (this.#replies.state !== 'ended' || this.#socket.writableNeedDrain)
-    )
+    return this.#isRequestWhole && (this.#replies.state !== 'ended' || this.#socket.isBlocked)
   }
 
   #onBytes(chunk: Buffer): void {
-    if (this.#phase !== 'open') this.#discard(chunk.length)
-    else this.#read(chunk)
+    if (this.#socket.isOpen) this.#read(chunk)
+    else this.#socket.discard(chunk.length)
   }
 
   #read(chunk: Buffer): void {
     let at = 0
-    while (at < chunk.length && this.#phase === 'open') {
+    while (at < chunk.length && this.#socket.isOpen) {
       if (this.#mustWait) {
-        this.#hold(chunk.subarray(at))
+        this.#socket.hold(chunk.subarray(at))
         break
       }
       this.#isReading = true
@@ -212,23 +202,12 @@ export class Http1Downstream implements ReplySink, Deadline {
     this.#watch()
   }
 
-  #hold(chunk: Buffer): void {
-    this.#held = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk])
-    this.#socket.pause()
-  }
-
   /** Goes on with what was held or not asked for. */
   #readWhatWaits(): void {
-    if (this.#phase !== 'open' || this.#mustWait) return
-    const held = this.#held
-    this.#held = undefined
+    if (!this.#socket.isOpen || this.#mustWait) return
+    const held = this.#socket.takeHeld()
     if (held !== undefined) this.#read(held)
-    this.#resume()
-  }
-
-  #resume(): void {
-    if (this.#held !== undefined || this.#waitingBytes >= requestWindowBytes) return
-    if (!this.#socket.isPaused()) return
+    if (this.#socket.hasHeld || this.#window.isFull || !this.#socket.isPaused) return
     this.#socket.resume()
     this.#watch()
   }
@@ -237,8 +216,8 @@ export class Http1Downstream implements ReplySink, Deadline {
     this.#isRequestWhole = false
     this.#isHeadTimed = false
     this.#awaitsContinue = head.expectsContinue
-    this.#waitingBytes = 0
-    this.#discardedBytes = 0
+    this.#window.clear()
+    this.#socket.expectNothingDiscarded()
     this.#replies.expect(head)
     this.#request = this.#server.serve(
       {
@@ -256,12 +235,12 @@ export class Http1Downstream implements ReplySink, Deadline {
   #onData(chunk: Buffer): void {
     this.#awaitsContinue = false
     if (this.#replies.state === 'ended') {
-      this.#discard(chunk.length)
+      if (!this.#socket.discard(chunk.length)) this.#end()
       return
     }
-    this.#waitingBytes += chunk.length
+    this.#window.add(chunk.length)
     this.#request?.requestData(chunk)
-    if (this.#waitingBytes >= requestWindowBytes && this.#phase === 'open') this.#socket.pause()
+    if (this.#window.isFull) this.#socket.pause()
   }
 
   #onEnd(trailers: Fields): void {
@@ -295,23 +274,6 @@ export class Http1Downstream implements ReplySink, Deadline {
     else this.#reader.next()
   }
 
-  /** Ends our side; the caller's last bytes are read and thrown away, so that no reset overtakes the reply. */
-  #end(): void {
-    if (this.#phase !== 'open') return
-    this.#phase = 'lingering'
-    this.#held = undefined
-    this.#expireIn(this.#options.idleTimeoutMs)
-    this.#socket.end(() => this.#expireIn(lingerMs))
-    this.#socket.resume()
-  }
-
-  #discard(bytes: number): void {
-    this.#discardedBytes += bytes
-    if (this.#discardedBytes <= discardLimitBytes) return
-    if (this.#phase === 'open') this.#end()
-    else this.#socket.pause()
-  }
-
   #onDrain(): void {
     const takenBytes = this.#replies.drained()
     if (takenBytes > 0) this.#request?.replyTaken(takenBytes)
@@ -320,8 +282,14 @@ export class Http1Downstream implements ReplySink, Deadline {
   }
 
   #onFin(): void {
-    if (this.#isIdle || this.#phase !== 'open') this.#end()
-    else this.destroy()
+    if (this.#isIdle) this.#end()
+    else if (this.#socket.isOpen) this.destroy()
+  }
+
+  #end(): void {
+    if (!this.#socket.isOpen) return
+    this.#socket.end(() => this.#expireIn(lingerMs))
+    this.#expireIn(this.#options.idleTimeoutMs)
   }
 
   #endForBug(error: unknown): void {
@@ -330,35 +298,41 @@ export class Http1Downstream implements ReplySink, Deadline {
     guarded(onBug, () => this.destroy())()
   }
 
-  #expire(): void {
-    if (this.#phase !== 'open') this.destroy()
-    else if (this.#isIdle) this.#end()
-    else if (this.#reader.state === 'head') this.#refuse(slowHead)
-    else if (this.#isCallersTurn) this.#refuse(slowBody)
-    else this.destroy()
+  get #awaited(): Awaited {
+    if (!this.#socket.isOpen) return 'end'
+    if (this.#isAnswered) return this.#reader.state === 'head' ? 'head' : 'next'
+    if (this.#replies.state !== 'awaited') return 'progress'
+    if (this.#isRequestWhole) return 'workload'
+    return this.#window.isFull ? 'progress' : 'body'
   }
 
   /** A head must be whole in time; the rest must only keep moving; how long a workload may think is not for us to say. */
   #watch(): void {
-    if (this.#phase !== 'open') return
-    const { headerTimeoutMs, idleTimeoutMs } = this.#options
-    const isHead = this.#reader.state === 'head'
-    if (isHead && this.#isHeadTimed) return
-    this.#isHeadTimed = isHead
-    if (this.#isWorkloadsTurn) this.deadlineMs = Infinity
-    else this.#expireIn(isHead ? headerTimeoutMs : idleTimeoutMs)
+    const awaited = this.#awaited
+    if (awaited === 'end' || (awaited === 'head' && this.#isHeadTimed)) return
+    this.#isHeadTimed = awaited === 'head'
+    if (awaited === 'workload') this.deadlineMs = Infinity
+    else if (awaited === 'head') this.#expireIn(this.#options.headerTimeoutMs)
+    else this.#expireIn(this.#options.idleTimeoutMs)
   }
 
-  get #isWorkloadsTurn(): boolean {
-    return this.#isRequestWhole && this.#replies.state === 'awaited'
-  }
-
-  get #isCallersTurn(): boolean {
-    return (
-      !this.#isRequestWhole &&
-      this.#replies.state === 'awaited' &&
-      this.#waitingBytes < requestWindowBytes
-    )
+  #expire(): void {
+    switch (this.#awaited) {
+      case 'next':
+        this.#end()
+        break
+      case 'head':
+        this.#refuse(slowHead)
+        break
+      case 'body':
+        this.#refuse(slowBody)
+        break
+      case 'workload':
+      case 'progress':
+      case 'end':
+        this.destroy()
+        break
+    }
   }
 
   #expireIn(ms: number): void {
@@ -378,18 +352,6 @@ const slowBody: RefusedRequest = {
   status: 408,
   code: 'body_too_slow',
   detail: 'the body stopped arriving',
-}
-
-/** `asReset`: a plain FIN would make half a reply look whole. TLS needs none: it ends without its close_notify. */
-function cut(socket: Duplex, asReset: boolean): void {
-  if (asReset && isTcp(socket)) socket.resetAndDestroy()
-  else socket.destroy()
-}
-
-function isTcp(socket: Duplex): socket is Socket {
-  return (
-    socket instanceof Socket && !(socket instanceof TLSSocket) && socket.remoteFamily !== undefined
-  )
 }
 
 function lengthOf(framing: Framing): BodyLength {

@@ -20,6 +20,7 @@ import type {
 } from './ends.ts'
 import { guarded, listen } from './guarded.ts'
 import { Http1Outbox } from './http1-outbox.ts'
+import { ReadWindow } from './read-window.ts'
 
 export interface WorkloadConnectionOptions {
   readonly deadlines: Deadlines
@@ -41,9 +42,6 @@ export interface WorkloadConnectionEvents {
 /** An idle connection is dropped after this, or a second before the workload's own `Keep-Alive: timeout`. */
 const idleMs = 4_000
 const keepAliveMarginMs = 1_000
-
-/** Reply bytes that may wait for the caller before we stop reading from the workload. */
-const replyWindowBytes = 128 * 1024
 
 /** One HTTP/1.1 connection to the workload: idle, or carrying one exchange. */
 export class Http1WorkloadConnection implements RequestSink, Deadline {
@@ -69,8 +67,8 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   #trailers: Fields | undefined
   #isReusable = false
   #idleMs = idleMs
-  /** Body bytes of the reply that the caller has not taken. */
-  #waitingBytes = 0
+  /** The body of the reply, on its way to the caller. */
+  readonly #window = new ReadWindow()
 
   constructor(
     socket: Socket,
@@ -123,7 +121,7 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
     this.#isReplyBegun = false
     this.#trailers = undefined
     this.#isReusable = false
-    this.#waitingBytes = 0
+    this.#window.clear()
     this.#watch()
   }
 
@@ -150,8 +148,8 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   }
 
   replyTaken(bytes: number): void {
-    this.#waitingBytes -= bytes
-    if (this.#waitingBytes < replyWindowBytes / 2 && this.#socket.isPaused()) this.#socket.resume()
+    this.#window.take(bytes)
+    if (this.#window.isHalfEmpty && this.#socket.isPaused()) this.#socket.resume()
   }
 
   /** Ends the connection without a word to the exchange. */
@@ -220,9 +218,9 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   }
 
   #onData(chunk: Buffer): void {
-    this.#waitingBytes += chunk.length
+    this.#window.add(chunk.length)
     this.#reply?.replyData(chunk)
-    if (this.#waitingBytes >= replyWindowBytes) this.#socket.pause()
+    if (this.#window.isFull) this.#socket.pause()
   }
 
   #onRefusal(refusal: ReplyRefusal): void {
