@@ -2,6 +2,7 @@ import type { Caller, Selector } from './caller.ts'
 import { decide, type DecisionInput } from './decide.ts'
 import type { Decision } from './decision.ts'
 import type { Peer } from './peer.ts'
+import { normaliseRequest } from './request-rule.ts'
 import type { SourcePosition } from './source-position.ts'
 
 /** What one caller entry of the product map had to say. */
@@ -22,6 +23,16 @@ export interface Explanation {
   readonly rules: readonly RuleExplanation[]
   /** Rules that are not listed: nothing in them has to do with this caller. */
   readonly otherRules: number
+  /** The entries of the product's `requests`, when there is a request to compare them with. */
+  readonly requests: readonly RequestExplanation[]
+}
+
+/** What one entry of `requests` had to say. */
+export interface RequestExplanation {
+  readonly position: SourcePosition
+  readonly matches: boolean
+  /** Why, in one sentence. */
+  readonly why: string
 }
 
 const mostRules = 50
@@ -29,9 +40,10 @@ const mostRules = 50
 /** Decides and says why (DESIGN.md 10). The limiter of `input` should count nothing: `unlimited`. */
 export function explain(input: DecisionInput): Explanation {
   const decision = decide(input)
+  const requests = explainRequests(input, decision.product)
   const { peer } = input
   if (peer.kind !== 'svid' && peer.kind !== 'certificate') {
-    return { decision, rules: [], otherRules: countCallers(input) }
+    return { decision, rules: [], otherRules: countCallers(input), requests }
   }
   const winner = input.trust.products.find(peer)?.caller
   const judged = [...input.trust.products.products.values()].flatMap((product) =>
@@ -42,7 +54,19 @@ export function explain(input: DecisionInput): Explanation {
     decision,
     rules: rules.map(({ distance: _, ...rule }) => rule),
     otherRules: judged.length - rules.length,
+    requests,
   }
+}
+
+function explainRequests(input: DecisionInput, productName = ''): RequestExplanation[] {
+  const rules = input.trust.products.products.get(productName)?.requests
+  if (rules === undefined || input.request === undefined) return []
+  const request = normaliseRequest(input.request)
+  return rules.map((rule) => {
+    const why = rule.whyNot(request)
+    const { position } = rule
+    return { position, matches: why === undefined, why: why ?? 'method, host and path match' }
+  })
 }
 
 function countCallers({ trust }: DecisionInput): number {
@@ -91,7 +115,8 @@ function whyNot(selector: Selector, peer: MappedPeer): Mismatch | undefined {
   const domain = peer.id.trustDomain.name
   const wanted = domainOf(selector)
   if (domain !== wanted) {
-    return { why: `the caller is of trust domain ${domain}, not ${wanted}`, distance: 4 }
+    const why = `the caller is of trust domain ${domain}, not ${wanted}`
+    return { why, distance: 4 + apart(domain, wanted) }
   }
   return whyNotId(selector, peer.id.toString())
 }
@@ -121,15 +146,26 @@ function whyNotId(
   switch (selector.kind) {
     case 'trust-domain':
       return undefined
-    case 'spiffe-id':
-      return selector.id.toString() === id ? undefined : { why: `the caller is ${id}`, distance: 2 }
+    case 'spiffe-id': {
+      const wanted = selector.id.toString()
+      if (wanted === id) return undefined
+      return { why: `the caller is ${id}`, distance: 2 + apart(id, wanted) }
+    }
     case 'children':
     case 'subtree': {
       const prefix = `${selector.parent.toString()}/`
-      if (!id.startsWith(prefix)) return { why: `${id} is not below ${prefix}`, distance: 2 }
+      const distance = 2 + apart(id, prefix)
+      if (!id.startsWith(prefix)) return { why: `${id} is not below ${prefix}`, distance }
       const isDeeper = id.slice(prefix.length).includes('/')
       if (selector.kind === 'subtree' || !isDeeper) return undefined
-      return { why: `${id} is more than one segment below ${prefix}`, distance: 2 }
+      return { why: `${id} is more than one segment below ${prefix}`, distance }
     }
   }
+}
+
+/** From 0, when `other` begins with all of `text`, to 1, when they differ from the first character on. */
+function apart(text: string, other: string): number {
+  let same = 0
+  while (same < text.length && text[same] === other[same]) same++
+  return 1 - same / text.length
 }

@@ -9,7 +9,14 @@ import type { SourcePosition } from './source-position.ts'
 /** Something in the files that is allowed and probably not meant. */
 export interface LintWarning {
   readonly code:
-    'caller_never_wins' | 'trust_domain_without_bundle' | 'product_unreachable' | 'anchor_expires'
+    | 'caller_never_wins'
+    | 'trust_domain_without_bundle'
+    | 'product_unreachable'
+    | 'anchor_expires'
+    /** Keys of a product that the map does not hold: they are denied `product_unmapped`. */
+    | 'key_product_unknown'
+    /** A key that expires before it becomes valid. */
+    | 'key_never_valid'
   readonly position: SourcePosition
   /** What, and what follows from it. */
   readonly message: string
@@ -18,6 +25,8 @@ export interface LintWarning {
 export interface LintInput {
   readonly products: ProductMap
   readonly apiKeys: ApiKeys
+  /** Names the file of `apiKeys` in positions. Default `api-keys.yaml`. */
+  readonly apiKeysFile?: string
   /** Bundles that are held; undefined when nobody has asked the Workload API: then no bundle is missed. */
   readonly bundles?: TrustBundles
   /** Milliseconds since 1970. */
@@ -26,29 +35,65 @@ export interface LintInput {
 
 const soonMs = 30 * 86_400_000
 
-/** The lint warnings of DESIGN.md 4, in the order of the file. */
+/** The lint warnings of DESIGN.md 4, in the order of the lines. */
 export function lint(input: LintInput): readonly LintWarning[] {
   const { products } = input
   const callers = [...products.products.values()].flatMap((product) => product.callers)
-  const keys = new Set(callers.map((caller) => selectorKey(caller.selector)))
+  const first = new Map<string, Caller>()
+  for (const caller of callers) {
+    const key = selectorKey(caller.selector)
+    if (!first.has(key)) first.set(key, caller)
+  }
   return [
-    ...callers.flatMap((caller) => shadowed(caller, keys, products)),
+    ...callers.flatMap((caller) => beaten(caller, first, input)),
     ...callers.flatMap((caller) => bundleMissing(caller, input)),
     ...unreachable(input),
     ...[...products.authorities.values()].flatMap((one) => expiring(one, input.nowMs)),
+    ...oddKeys(input),
   ].sort((a, b) => a.position.line - b.position.line)
 }
 
-/** `spiffe://domain/**` takes every SVID of a domain: nothing less specific ever gets one. */
-function shadowed(
-  caller: Caller,
-  selectors: ReadonlySet<string>,
-  products: ProductMap,
-): LintWarning[] {
-  const domain = domainOf(caller, products)
-  if (domain === undefined || !selectors.has(`spiffe://${domain}/**`)) return []
-  const message = `${caller.text} never wins: spiffeId: spiffe://${domain}/** takes every SVID of ${domain} before it`
+/** The callers of a map by selector. */
+type Callers = ReadonlyMap<string, Caller>
+
+function beaten(caller: Caller, first: Callers, input: LintInput): LintWarning[] {
+  const why = whyBeaten(caller, first, input)
+  if (why === undefined) return []
+  const message = `${caller.text} never wins: ${why}`
   return [{ code: 'caller_never_wins', position: caller.position, message }]
+}
+
+function whyBeaten(caller: Caller, first: Callers, input: LintInput): string | undefined {
+  const twin = first.get(selectorKey(caller.selector))
+  if (twin !== undefined && twin !== caller)
+    return `the product names it in line ${twin.position.line} too`
+  const domain = domainOf(caller, input.products)
+  if (domain === undefined) return undefined
+  // Every SVID has a path.
+  if (first.has(`spiffe://${domain}/**`)) {
+    return `spiffeId: spiffe://${domain}/** takes every SVID of ${domain} before it`
+  }
+  if (caller.selector.kind === 'authority') return undefined
+  const anchors = anchorsOf(domain, input)
+  return anchors.length > 0 && anchors.every((anchor) => isAnchorOfCaller(anchor, first, input))
+    ? `all CA certificates of ${domain} belong to authorities, which take its SVIDs before it`
+    : undefined
+}
+
+/** Every CA certificate at which an SVID of the domain may end, as far as they are known. */
+function anchorsOf(domain: string, { bundles, products }: LintInput): readonly Certificate[] {
+  const ofAuthorities = [...products.authorities.values()]
+    .filter(({ trustDomain }) => trustDomain?.name === domain)
+    .flatMap(({ anchors }) => anchors)
+  return [...ofAuthorities, ...(bundles?.get(domain)?.anchors ?? [])]
+}
+
+function isAnchorOfCaller(anchor: Certificate, callers: Callers, { products }: LintInput): boolean {
+  return [...products.authorities.values()].some(
+    ({ alias, anchors }) =>
+      callers.has(selectorKey({ kind: 'authority', alias })) &&
+      anchors.some((own) => own.equals(anchor)),
+  )
 }
 
 /** The domain whose SVIDs are all that a selector less specific than a SPIFFE ID can match. */
@@ -137,4 +182,26 @@ function describeEnd(anchor: Certificate, nowMs: number): string {
   return nowMs > anchor.notAfterMs
     ? `the CA certificate ${anchor.subject} expired at ${end}`
     : `the CA certificate ${anchor.subject} expires within 30 days, at ${end}`
+}
+
+function oddKeys({
+  apiKeys,
+  apiKeysFile = 'api-keys.yaml',
+  products,
+  nowMs,
+}: LintInput): LintWarning[] {
+  const warnings: LintWarning[] = []
+  const told = new Set<string>()
+  for (const { id, product, line, notBeforeMs, expiresMs } of apiKeys.entries()) {
+    const position = { file: apiKeysFile, line, column: 1 }
+    if (nowMs < expiresMs && expiresMs <= notBeforeMs) {
+      const message = `key ${id} expires before it becomes valid`
+      warnings.push({ code: 'key_never_valid', position, message })
+    }
+    if (products.products.has(product) || told.has(product)) continue
+    told.add(product)
+    const message = `key ${id} belongs to product ${product}, which the product map does not hold: it is denied`
+    warnings.push({ code: 'key_product_unknown', position, message })
+  }
+  return warnings
 }

@@ -79,6 +79,49 @@ describe('explain', () => {
     assert.deepEqual([rules.length, otherRules], [0, 6])
   })
 
+  it('compares a request with each entry of its product, and says what differs', () => {
+    const reading = product('reading', {
+      callers: ['trustDomain: a.example'],
+      requests: [{ methods: ['GET'] }, { hosts: ['b.example'] }, { paths: ['/x/*'] }],
+    })
+    const { requests } = explain({
+      peer: svid('spiffe://a.example/x'),
+      request: { method: 'PUT', host: 'a.example', path: '/x/1' },
+      trust: trustOf({ products: mapOf(reading) }),
+      rules: { untrustedCertificate: 'refuse' },
+      nowMs: now,
+      limiter: unlimited,
+    })
+    assert.deepEqual(
+      requests.map(({ position, matches, why }) => [position, matches, why.split(' ')[0]]),
+      [
+        [reading.requests?.[0]?.position, false, 'method'],
+        [reading.requests?.[1]?.position, false, 'host'],
+        [reading.requests?.[2]?.position, true, 'method,'],
+      ],
+    )
+    assert.deepEqual(ask(svid('spiffe://a.example/x/y')).requests, [])
+  })
+
+  it('lists those first that have most of the SPIFFE ID in common', () => {
+    const many = mapOf(
+      product('far', { callers: ['spiffeId: spiffe://a.example/x/c'] }),
+      product('near', { callers: ['spiffeId: spiffe://a.example/ns/prod/sa/web2'] }),
+      product('middle', { callers: ['spiffeId: spiffe://a.example/ns/test/**'] }),
+    )
+    const explanation = explain({
+      peer: svid('spiffe://a.example/ns/prod/sa/web'),
+      trust: trustOf({ products: many }),
+      rules: { untrustedCertificate: 'refuse' },
+      nowMs: now,
+      limiter: unlimited,
+    })
+    assert.deepEqual(
+      explanation.rules.map(({ product: name }) => name),
+      ['near', 'middle', 'far'],
+    )
+  })
+
   it('lists the nearest of ten thousand rules and counts the rest', () => {
     const many = Array.from({ length: 10_000 }, (_, i) =>
       product(`p${i}`, { callers: [`trustDomain: d${i}.example`] }),

@@ -26,8 +26,11 @@ interface Given {
 describe('lint', () => {
   let ca: TestCa
 
+  let other: TestCa
+
   before(async () => {
     ca = await TestCa.root('a')
+    other = await TestCa.root('other')
   })
 
   it('says nothing about a good map', () => {
@@ -48,6 +51,31 @@ authorities: { p: { certificates: p.pem, trustDomain: a.example } }
     assert.deepEqual(codes({ products: subtree + authority }), ['caller_never_wins 8'])
     const other = subtree.replaceAll('a.example', 'b.example')
     assert.deepEqual(codes({ products: other + authority }), [])
+  })
+
+  it('warns of a trust domain whose CA certificates all belong to authorities that are callers', () => {
+    const authority = `      - authority: p\nauthorities: { p: { certificates: p.pem } }\n`
+    const mapped = new Map([['a.example', ca.bundle('a.example')]])
+    assert.deepEqual(codes({ products: good + authority, bundles: mapped }), [
+      'caller_never_wins 6',
+    ])
+    const wider = new Map([['a.example', ca.bundle('a.example', other)]])
+    assert.deepEqual(codes({ products: good + authority, bundles: wider }), [])
+    assert.deepEqual(codes({ products: good + authority }), [])
+    const uncalled = good + 'authorities: { p: { certificates: p.pem } }\n'
+    assert.deepEqual(codes({ products: uncalled, bundles: mapped }), [])
+  })
+
+  it('warns of a trust domain that an authority speaks for and is a caller of', () => {
+    const authority = `      - authority: p
+authorities: { p: { certificates: p.pem, trustDomain: a.example } }
+`
+    assert.deepEqual(codes({ products: good + authority }), ['caller_never_wins 6'])
+  })
+
+  it('warns of a caller that its product names twice', () => {
+    const products = good + '      - trustDomain: a.example\n'
+    assert.deepEqual(codes({ products }), ['caller_never_wins 8'])
   })
 
   it('warns of trust domains without a bundle, when the bundles are known', () => {
@@ -103,6 +131,23 @@ keys:
       assert.deepEqual(codes({ products, keys, nowMs }), warns ? ['product_unreachable 3'] : [])
     })
   }
+
+  it('warns once of each product that keys name and the map does not hold', () => {
+    const orphans = ['payments', 'gone', 'gone'].map(
+      (product, i) =>
+        `  - { id: k_${i}, sha256: "${String(i).repeat(64)}", product: ${product}, consumer: acme }\n`,
+    )
+    const text = `version: 1\nkeys:\n${orphans.join('')}`
+    assert.deepEqual(codes({ products: good, keys: text }), ['key_product_unknown 4'])
+  })
+
+  it('warns of a key that expires before it becomes valid, and not of one that was revoked before', () => {
+    const swapped = keys.replace('expires', 'notBefore: 2026-07-01, expires')
+    const asked = { products: good, keys: swapped }
+    assert.deepEqual(codes({ ...asked, nowMs: Date.UTC(2026, 3) }), ['key_never_valid 3'])
+    assert.deepEqual(codes({ ...asked, nowMs: Date.UTC(2026, 5, 2) }), [])
+    assert.deepEqual(codes({ products: good, keys, nowMs: Date.UTC(2026, 3) }), [])
+  })
 
   it('warns of an anchor that expires within 30 days, and of one that has', () => {
     const products = `${good}      - authority: p\nauthorities: { p: { certificates: p.pem } }\n`
