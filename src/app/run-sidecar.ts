@@ -1,6 +1,7 @@
 import { parseAddress } from '../config/address.ts'
 import type { SidecarConfig } from '../config/sidecar-config.ts'
 import type { Clock } from '../core/clock.ts'
+import { PosternError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { AuditFile } from '../telemetry/audit-file.ts'
 import { Recorder } from '../telemetry/recorder.ts'
@@ -28,6 +29,7 @@ export interface RunSidecarContext {
  * taken port, a Node.js that breaks what security rests on.
  */
 export async function runSidecar(config: SidecarConfig, context: RunSidecarContext): Promise<void> {
+  refuseWhatIsMissing(config)
   await selfTest()
   const { clock, logger, env, version } = context
   const telemetry = await Recorder.start({
@@ -42,6 +44,15 @@ export async function runSidecar(config: SidecarConfig, context: RunSidecarConte
   } finally {
     await telemetry.close()
   }
+}
+
+/** A setting that would silently do nothing is an error. */
+function refuseWhatIsMissing(config: SidecarConfig): void {
+  if (config.outbound.length === 0) return
+  throw new PosternError(
+    'ERR_CONFIG_INVALID',
+    'outbound: this version has no outbound listeners yet, expected an empty list',
+  )
 }
 
 async function runWithTelemetry(

@@ -175,7 +175,7 @@ export class Sidecar {
 
   #inboundContext(): InboundContext {
     const { clock, logger, telemetry, config } = this.#options
-    const { limits, untrustedCertificate, apiKeyHeader } = config.inbound
+    const { limits, untrustedCertificate, forwardClientCert, apiKeyHeader } = config.inbound
     return {
       clock,
       logger,
@@ -187,7 +187,8 @@ export class Sidecar {
       decisionIds: new DecisionIds(randomBytes(8)),
       upstreams: this.#upstreams,
       deadlines: this.#deadlines,
-      settings: { ...limits, untrustedCertificate },
+      settings: { ...limits, untrustedCertificate, forwardClientCert },
+      ownId: () => this.#identity.svid?.id.toString(),
     }
   }
 

@@ -32,10 +32,14 @@ export interface InboundContext {
   readonly upstreams: Upstreams
   readonly deadlines: Deadlines
   readonly settings: InboundSettings
+  /** Our own SPIFFE ID, while we hold one. */
+  readonly ownId: () => string | undefined
 }
 
 export interface InboundSettings {
   readonly untrustedCertificate: 'refuse' | 'ignore'
+  /** Whether the workload gets `x-forwarded-client-cert`. */
+  readonly forwardClientCert: boolean
   /** Bytes of a request's body. */
   readonly maxBodyBytes: number
   /** Bytes of a request's head. */

@@ -17,6 +17,7 @@ import {
 import type { ScannedRequest } from '../proxy/header-rules.ts'
 import type { PresentedChain } from '../tls/presented-chain.ts'
 import type { InboundContext } from './context.ts'
+import { forwardedClientCert } from './forwarded-client-cert.ts'
 import { identityFields, type Origin } from './identity-fields.ts'
 import { InboundRequest } from './inbound-request.ts'
 import type { LiveConnection } from './live-connections.ts'
@@ -92,7 +93,7 @@ export class InboundConnection implements RequestServer, LiveConnection {
   rejudge(trust: TrustState, nowMs: number): 'kept' | 'ended' {
     const peer = this.#peer(trust, nowMs)
     const decision = this.#decideAgain(peer, trust, nowMs)
-    if (decision?.outcome !== 'deny' || decision.reason === 'identity_unavailable') return 'kept'
+    if (decision?.outcome !== 'deny') return 'kept'
     this.#recordEnd(peer, decision, nowMs)
     this.drain()
     return 'ended'
@@ -123,7 +124,7 @@ export class InboundConnection implements RequestServer, LiveConnection {
     })
     if (decision.outcome === 'allow') {
       this.#lastRequest = inbound.asked
-      return this.#forward(request, reply, scanned, decision, inbound)
+      return this.#forward(request, reply, scanned, inbound, { decision, peer })
     }
     respondDenied(reply, decision, {
       decisionId: inbound.id,
@@ -205,12 +206,12 @@ export class InboundConnection implements RequestServer, LiveConnection {
     request: IncomingRequest,
     reply: ReplySink,
     scanned: ScannedRequest,
-    decision: Allow,
     inbound: InboundRequest,
+    { decision, peer }: { readonly decision: Allow; readonly peer: Peer },
   ): RequestSink {
     const { rules, settings, upstreams } = this.#context
     const fields = scanned.kept
-    fields.push(...this.#identityFields(decision))
+    fields.push(...this.#identityFields(decision, peer))
     fields.push('x-forwarded-host', request.authority)
     fields.push('x-request-id', scanned.requestId ?? inbound.id)
     const { traceparent, tracestate } = inbound.trace
@@ -232,13 +233,22 @@ export class InboundConnection implements RequestServer, LiveConnection {
     )
   }
 
-  #identityFields(decision: Allow): readonly string[] {
+  #identityFields(decision: Allow, peer: Peer): readonly string[] {
     const last = this.#lastAllow
     if (last === undefined || !hasSameCaller(last, decision)) {
-      this.#lastFields = identityFields(decision, this.#origin)
+      this.#lastFields = [
+        ...identityFields(decision, this.#origin),
+        ...this.#clientCertFields(peer),
+      ]
       this.#lastAllow = decision
     }
     return this.#lastFields
+  }
+
+  #clientCertFields(peer: Peer): readonly string[] {
+    if (!this.#context.settings.forwardClientCert) return []
+    const value = forwardedClientCert(peer, this.#context.ownId())
+    return value === undefined ? [] : ['x-forwarded-client-cert', value]
   }
 }
 

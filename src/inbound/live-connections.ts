@@ -50,11 +50,14 @@ export class LiveConnections {
     this.#members.delete(connection)
   }
 
-  /** Judges all that are open now, in slices; a newer trust state starts over. */
+  /**
+   * Judges all that are open now, in slices; a newer trust state starts over. It is the callers' standing that is judged,
+   * as if we held an identity ourselves: there is no second time when we get one again.
+   */
   rejudge(trust: TrustState): void {
     this.#slice?.cancel()
     this.#waiting = [...this.#members].values()
-    this.#judgeSlice(trust)
+    this.#judgeSlice({ ...trust, hasIdentity: true })
   }
 
   drain(): void {

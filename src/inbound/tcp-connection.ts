@@ -64,7 +64,6 @@ export class TcpConnection implements LiveConnection {
     const peer = this.#peer(trust, nowMs)
     const decision = this.#decide(peer, trust, nowMs, unlimited)
     if (decision.outcome === 'allow' && decision.product === before.product) return 'kept'
-    if (decision.outcome === 'deny' && decision.reason === 'identity_unavailable') return 'kept'
     const { telemetry } = this.#options.context
     const record = { ...this.#record(peer, decision, nowMs), previousReason: before.reason }
     const trace = telemetry.begin(undefined, undefined)

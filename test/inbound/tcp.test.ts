@@ -80,6 +80,18 @@ describe('protocol: tcp', () => {
     assert.equal(record?.decision.reason, 'product_unmapped')
     assert.equal(record.previousReason, 'svid_id')
   })
+
+  it('keeps a live connection while we hold no identity, and cuts it when its trust ends then', async () => {
+    const socket = await harness.connect(await harness.corp.leaf({ spiffeId: own }))
+    socket.on('error', () => socket.destroy())
+    socket.write('hello')
+    await until(() => accepted.length === 1)
+    harness.setHasIdentity(false)
+    harness.changeTrust({ products: harness.trust.products })
+    assert.deepEqual(harness.telemetry.judged, { kept: 1, ended: 0 })
+    harness.changeTrust({ products: ProductMap.of([], []) })
+    assert.equal(await read(socket), '')
+  })
 })
 
 /** Everything until the other side ends. */

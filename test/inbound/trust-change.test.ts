@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { TLSSocket } from 'node:tls'
 import { ProductMap } from '../../src/policy/product-map.ts'
+import type { TrustState } from '../../src/policy/trust-state.ts'
 import { bySpiffeId, InboundHarness, product } from './support/inbound-harness.ts'
 
 const own = 'spiffe://corp.example/checkout/web'
@@ -20,12 +21,23 @@ describe('a change of trust', () => {
       await harness.partnerA.leaf({ spiffeId: 'spiffe://partner-a.example/x' }),
     )
     const kept = await open(await harness.corp.leaf({ spiffeId: own }))
-    const bundles = new Map(harness.trust.bundles)
-    bundles.delete('partner-a.example')
-    harness.changeTrust({ bundles })
+    harness.changeTrust({ bundles: withoutPartner() })
     await ended(gone)
     assert.equal((await ask(kept)).status, 200)
     assert.deepEqual(harness.telemetry.judged, { kept: 1, ended: 1 })
+  })
+
+  it('ends a connection also while we hold no identity ourselves, and keeps the others', async () => {
+    const gone = await open(
+      await harness.partnerA.leaf({ spiffeId: 'spiffe://partner-a.example/x' }),
+    )
+    const kept = await open(await harness.corp.leaf({ spiffeId: own }))
+    harness.setHasIdentity(false)
+    harness.changeTrust({ bundles: withoutPartner() })
+    await ended(gone)
+    assert.equal((await ask(kept)).status, 503)
+    harness.setHasIdentity(true)
+    assert.equal((await ask(kept)).status, 200)
   })
 
   it('finishes the running response and refuses the next request', async () => {
@@ -85,6 +97,10 @@ describe('a change of trust', () => {
     await ended(socket)
     assert.ok(Date.now() >= leaf.certificate.notAfterMs)
   })
+
+  function withoutPartner(): TrustState['bundles'] {
+    return new Map([...harness.trust.bundles].filter(([name]) => name !== 'partner-a.example'))
+  }
 
   /** A connection that has had one request allowed. */
   async function open(leaf: Awaited<ReturnType<typeof harness.corp.leaf>>): Promise<TLSSocket> {

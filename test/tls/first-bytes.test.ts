@@ -2,6 +2,11 @@ import assert from 'node:assert/strict'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { detectFirstBytes, type FirstBytes } from '../../src/tls/first-bytes.ts'
 
+/** One buffer a byte. */
+function bytesOf(text: string): Buffer[] {
+  return Array.from(Buffer.from(text), (byte) => Buffer.of(byte))
+}
+
 const cases: { name: string; pieces: Buffer[]; kind: FirstBytes }[] = [
   { name: 'a TLS record', pieces: [Buffer.from([0x16, 3, 1, 0, 5])], kind: 'tls' },
   { name: 'a request', pieces: [Buffer.from('GET / HTTP/1.1\r\n')], kind: 'http/1.1' },
@@ -10,11 +15,11 @@ const cases: { name: string; pieces: Buffer[]; kind: FirstBytes }[] = [
     pieces: [Buffer.from('PRINT / ')],
     kind: 'http/1.1',
   },
-  { name: 'POST, byte by byte', pieces: [...'POST'].map((c) => Buffer.from(c)), kind: 'http/1.1' },
+  { name: 'POST, byte by byte', pieces: bytesOf('POST'), kind: 'http/1.1' },
   { name: 'the preface', pieces: [Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')], kind: 'h2' },
   {
     name: 'the preface, byte by byte',
-    pieces: [...'PRI * HTTP/2.0'].map((c) => Buffer.from(c)),
+    pieces: bytesOf('PRI * HTTP/2.0'),
     kind: 'h2',
   },
   {

@@ -1,7 +1,53 @@
-import { selfTest } from '../../src/tls/self-test.ts'
+import assert from 'node:assert/strict'
+import { listenerTlsOptions } from '../../src/tls/context.ts'
+import { readPresentedChain } from '../../src/tls/presented-chain.ts'
+import { selfTest, type TestedRuntime } from '../../src/tls/self-test.ts'
+
+const good: TestedRuntime = { listenerTlsOptions, readPresentedChain }
 
 describe('selfTest', () => {
   it('passes on this Node.js', async () => {
     await selfTest()
   })
+
+  const faults: { name: string; runtime: TestedRuntime; expected: RegExp }[] = [
+    {
+      name: 'loses the intermediates',
+      runtime: {
+        ...good,
+        readPresentedChain: (socket) => {
+          const chain = readPresentedChain(socket)
+          return chain && { ...chain, certificates: chain.certificates.slice(0, 1) }
+        },
+      },
+      expected: /loses the intermediates .* use Node\.js/,
+    },
+    {
+      name: 'takes no certificate for one',
+      runtime: {
+        ...good,
+        readPresentedChain: (socket) => {
+          const chain = readPresentedChain(socket)
+          return chain?.certificates.length === 0 ? undefined : chain
+        },
+      },
+      expected: /does not tell "no certificate"/,
+    },
+    {
+      name: 'resumes sessions',
+      runtime: {
+        ...good,
+        listenerTlsOptions: (...given) => ({ ...listenerTlsOptions(...given), secureOptions: 0 }),
+      },
+      expected: /resumes sessions/,
+    },
+  ]
+  for (const { name, runtime, expected } of faults) {
+    it(`refuses a runtime that ${name}`, async () => {
+      await assert.rejects(selfTest(runtime), {
+        code: 'ERR_RUNTIME_UNSUPPORTED',
+        message: expected,
+      })
+    })
+  }
 })

@@ -65,6 +65,7 @@ export interface HarnessOptions {
   readonly plaintext?: 'refuse' | 'allow'
   readonly products?: readonly Product[]
   readonly keys?: readonly Partial<ApiKeyEntry>[]
+  readonly forwardClientCert?: boolean
   readonly logger?: Logger
   /** `protocol: tcp`, with the workload on this port. */
   readonly tcpPort?: number
@@ -255,8 +256,10 @@ export class InboundHarness {
             connect({ port: options.tcpPort ?? 0, host: '127.0.0.1', allowHalfOpen: true }),
         },
         deadlines: this.#deadlines,
+        ownId: () => 'spiffe://corp.example/sidecar',
         settings: {
           untrustedCertificate: options.untrustedCertificate ?? 'refuse',
+          forwardClientCert: options.forwardClientCert ?? false,
           maxBodyBytes: 1 << 20,
           maxHeaderBytes: 16_384,
           headerTimeoutMs: 2_000,

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import { Verdicts } from '../../src/inbound/verdicts.ts'
+import { ApiKeys } from '../../src/policy/api-keys.ts'
+import { ProductMap } from '../../src/policy/product-map.ts'
+import type { Peer } from '../../src/policy/peer.ts'
+import type { TrustState } from '../../src/policy/trust-state.ts'
+import type { PresentedChain } from '../../src/tls/presented-chain.ts'
+import { TestCa, type TestLeaf } from '../support/test-ca.ts'
+
+const hour = 3_600_000
+
+describe('Verdicts', () => {
+  const nowMs = Date.now()
+  let ca: TestCa
+  let chain: PresentedChain
+  let trust: TrustState
+  let verdicts: Verdicts
+
+  before(async () => {
+    ca = await TestCa.root('corp')
+    chain = await present({ notBeforeMs: nowMs - hour / 2, notAfterMs: nowMs + hour / 2 })
+  })
+
+  beforeEach(() => {
+    verdicts = new Verdicts()
+    trust = stateOf(1, new Map([['corp.example', ca.bundle('corp.example')]]))
+  })
+
+  it('remembers a good verdict within an epoch', () => {
+    const first = verdicts.judge(chain, trust, nowMs)
+    assert.equal(first.kind, 'svid')
+    assert.equal(verdicts.judge(chain, trust, nowMs + 1), first)
+  })
+
+  it('judges anew in the next epoch, whatever was remembered', () => {
+    verdicts.judge(chain, trust, nowMs)
+    assert.equal(
+      reason(verdicts.judge(chain, stateOf(2, new Map()), nowMs)),
+      'trust_domain_unknown',
+    )
+    assert.equal(verdicts.judge(chain, { ...trust, epoch: 3 }, nowMs).kind, 'svid')
+  })
+
+  it('admits no expired certificate when the clock jumps forward, and the same one when it is back', () => {
+    verdicts.judge(chain, trust, nowMs)
+    assert.equal(reason(verdicts.judge(chain, trust, nowMs + hour)), 'certificate_expired')
+    assert.equal(verdicts.judge(chain, trust, nowMs).kind, 'svid')
+  })
+
+  it('admits no certificate before its time when the clock jumps back, and the same one afterwards', () => {
+    verdicts.judge(chain, trust, nowMs)
+    assert.equal(reason(verdicts.judge(chain, trust, nowMs - hour)), 'certificate_not_yet_valid')
+    assert.equal(verdicts.judge(chain, trust, nowMs).kind, 'svid')
+  })
+
+  it('ends a verdict with the intermediate when that ends first', async () => {
+    const intermediate = await ca.intermediate({ notAfterMs: nowMs + hour / 4 })
+    const below = await present({ notAfterMs: nowMs + hour }, intermediate)
+    assert.equal(verdicts.judge(below, trust, nowMs).kind, 'svid')
+    assert.equal(verdicts.judge(below, trust, nowMs + hour / 2).kind, 'untrusted')
+  })
+
+  it('takes a caller that presented nothing for anonymous', () => {
+    const nothing = { certificates: [], digest: '' }
+    assert.deepEqual(verdicts.judge(nothing, trust, nowMs), { kind: 'anonymous' })
+  })
+
+  async function present(
+    dates: { notBeforeMs?: number; notAfterMs: number },
+    issuer = ca,
+  ): Promise<PresentedChain> {
+    const leaf: TestLeaf = await issuer.leaf({ spiffeId: 'spiffe://corp.example/a', ...dates })
+    const certificates = leaf.certificates.map((certificate) => certificate.der)
+    return { certificates, digest: leaf.certificates.map((one) => one.sha256).join() }
+  }
+})
+
+function stateOf(epoch: number, bundles: TrustState['bundles']): TrustState {
+  const products = ProductMap.of([], [])
+  return { epoch, bundles, products, apiKeys: ApiKeys.empty, hasIdentity: true }
+}
+
+function reason(peer: Peer): string {
+  return peer.kind === 'untrusted' ? peer.reason : peer.kind
+}
