@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { constants, type FSWatcher, watch } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Clock, Timer } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
@@ -19,7 +19,8 @@ export interface FileWatcherOptions {
 
 const defaultPollMs = 30_000
 const defaultSettleMs = 100
-const absent = 'absent'
+/** A directory that is never quiet, because of a log beside the files say, is looked at all the same. */
+const longestSettle = 10
 
 /**
  * Notices changes of files by their contents. It watches the directories and not the files: a Kubernetes volume swaps the
@@ -28,10 +29,14 @@ const absent = 'absent'
  */
 export class FileWatcher {
   readonly #options: FileWatcherOptions
-  readonly #watches = new Map<string, FSWatcher>()
+  readonly #watches = new Map<string, DirectoryWatch>()
+  /** Directories that cannot be watched; each is told once. */
+  readonly #polled = new Set<string>()
   #files: readonly string[] = []
-  #digests = new Map<string, string>()
+  #looks = new Map<string, Look>()
   #settle: Timer | undefined
+  /** When the file system began to be unquiet, monotonic milliseconds. */
+  #unquietSinceMs: number | undefined
   #poll: Timer | undefined
   #checking: Promise<void> = Promise.resolve()
   #closed = false
@@ -48,11 +53,15 @@ export class FileWatcher {
     return watcher
   }
 
-  /** Watches these files from now on. Their contents of this moment are taken as known. */
+  /**
+   * Watches these files from now on. Of those that were not watched before, the contents of this moment are taken as known;
+   * of the others what was seen last, so that no change between then and now is missed.
+   */
   async watch(files: readonly string[]): Promise<void> {
     this.#files = [...new Set(files)]
-    this.#watchDirectories()
-    this.#digests = await digestsOf(this.#files)
+    await this.#watchDirectories()
+    const added = this.#files.filter((file) => !this.#looks.has(file))
+    this.#keep(await lookAtAll(added, this.#looks))
   }
 
   /** Idempotent; waits for a comparison that is under way. */
@@ -60,8 +69,7 @@ export class FileWatcher {
     this.#closed = true
     this.#settle?.cancel()
     this.#poll?.cancel()
-    for (const one of this.#watches.values()) one.close()
-    this.#watches.clear()
+    for (const directory of [...this.#watches.keys()]) this.#unwatch(directory)
     await this.#checking
   }
 
@@ -69,49 +77,55 @@ export class FileWatcher {
     await this.close()
   }
 
-  #watchDirectories(): void {
-    const directories = new Set(this.#files.map((file) => dirname(file)))
+  /** Also replaces watches of directories that went away or were replaced: they see nothing any more. */
+  async #watchDirectories(): Promise<void> {
+    const found = await inodesOf(this.#files)
+    if (this.#isClosed()) return
     for (const [directory, one] of this.#watches) {
-      if (directories.has(directory)) continue
-      one.close()
-      this.#watches.delete(directory)
+      if (found.get(directory) !== one.inode) this.#unwatch(directory)
     }
-    for (const directory of directories) {
-      if (!this.#watches.has(directory)) this.#watchDirectory(directory)
+    for (const [directory, inode] of found) {
+      if (!this.#watches.has(directory)) this.#watchDirectory(directory, inode)
     }
   }
 
-  #watchDirectory(directory: string): void {
+  #watchDirectory(directory: string, inode: string): void {
     try {
-      const one = watch(directory, { persistent: false }, () => this.#touched())
-      one.on('error', () => this.#lost(directory))
-      this.#watches.set(directory, one)
-    } catch (error) {
-      this.#options.logger.warn('directory cannot be watched, it is polled', {
-        directory,
-        error: messageOf(error),
+      const watcher = watch(directory, { persistent: false }, () => this.#touched())
+      watcher.on('error', () => {
+        this.#unwatch(directory)
+        this.#touched()
       })
+      this.#watches.set(directory, { watcher, inode })
+    } catch (error) {
+      if (this.#polled.has(directory)) return
+      this.#polled.add(directory)
+      const fields = { directory, error: messageOf(error) }
+      this.#options.logger.warn('directory cannot be watched, it is polled', fields)
     }
   }
 
-  /** The directory itself went away or was replaced; the poll watches it again. */
-  #lost(directory: string): void {
-    this.#watches.get(directory)?.close()
+  #unwatch(directory: string): void {
+    this.#watches.get(directory)?.watcher.close()
     this.#watches.delete(directory)
-    this.#touched()
   }
 
   #touched(): void {
     if (this.#closed) return
+    const { clock, settleMs = defaultSettleMs } = this.#options
+    const nowMs = clock.monotonic()
+    this.#unquietSinceMs ??= nowMs
+    if (nowMs - this.#unquietSinceMs > settleMs * longestSettle) return
     this.#settle?.cancel()
-    const { clock, settleMs } = this.#options
-    this.#settle = clock.setTimer(settleMs ?? defaultSettleMs, () => this.#check())
+    this.#settle = clock.setTimer(settleMs, () => {
+      this.#unquietSinceMs = undefined
+      this.#check()
+    })
   }
 
   #schedulePoll(): void {
     const { clock, pollMs } = this.#options
     this.#poll = clock.setTimer(pollMs ?? defaultPollMs, () => {
-      this.#watchDirectories()
       this.#check()
       this.#schedulePoll()
     })
@@ -123,11 +137,22 @@ export class FileWatcher {
 
   async #compare(): Promise<void> {
     if (this.#closed) return
-    const files = this.#files
-    const digests = await digestsOf(files)
-    const isChanged = files.some((file) => digests.get(file) !== this.#digests.get(file))
-    this.#digests = digests
+    // First the watches: what changes after a look must be told.
+    await this.#watchDirectories()
+    const before = this.#looks
+    const looks = await lookAtAll(this.#files, before)
+    const isChanged = this.#files.some(
+      (file) => looks.get(file)?.digest !== before.get(file)?.digest,
+    )
+    this.#keep(looks)
     if (isChanged && !this.#isClosed()) this.#options.onChange()
+  }
+
+  /** Others may have come to be watched in the meantime. */
+  #keep(looks: ReadonlyMap<string, Look>): void {
+    const watched = new Set(this.#files)
+    const all = [...this.#looks, ...looks].filter(([file]) => watched.has(file))
+    this.#looks = new Map(all)
   }
 
   /** A method, because the state may change while a comparison waits for the disk. */
@@ -136,27 +161,86 @@ export class FileWatcher {
   }
 }
 
-async function digestsOf(files: readonly string[]): Promise<Map<string, string>> {
-  const digests = await Promise.all(files.map((file) => digestOf(file)))
-  return new Map(files.map((file, i) => [file, digests[i] ?? absent]))
+interface DirectoryWatch {
+  readonly watcher: FSWatcher
+  /** Of the directory that is watched, which may not be the one of this name any more. */
+  readonly inode: string
 }
 
-/** In pieces, because a keys file may have a hundred megabytes. What cannot be read counts as absent. */
-async function digestOf(file: string): Promise<string> {
+/** The directories of the files, with what tells each from another of the same name; those that are not there are left out. */
+async function inodesOf(files: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const directories = new Set((await Promise.all(files.map(directoriesOf))).flat())
+  const found = await Promise.all(
+    Array.from(directories, async (directory): Promise<[string, string][]> => {
+      try {
+        const { dev, ino } = await stat(directory, { bigint: true })
+        return [[directory, `${dev} ${ino}`]]
+      } catch {
+        return []
+      }
+    }),
+  )
+  return new Map(found.flat())
+}
+
+/** Where the name of a file can come to mean another: its directory, and the one that a symlink leads to. */
+async function directoriesOf(file: string): Promise<string[]> {
+  const named = dirname(file)
+  try {
+    return [named, dirname(await realpath(file))]
+  } catch {
+    return [named]
+  }
+}
+
+/** What was seen of a file. */
+interface Look {
+  /** undefined: it cannot be read. */
+  readonly digest: string | undefined
+  /** What the file system says about it: changes with every write. */
+  readonly state: string
+  /** Seen twice: two writes within one tick of the file system's clock leave one `state`. */
+  readonly isSettled: boolean
+}
+
+async function lookAtAll(
+  files: readonly string[],
+  before: ReadonlyMap<string, Look>,
+): Promise<Map<string, Look>> {
+  const looks = await Promise.all(files.map((file) => lookAt(file, before.get(file))))
+  return new Map(files.map((file, i) => [file, looks[i] ?? unreadable]))
+}
+
+const unreadable: Look = { digest: undefined, state: '', isSettled: false }
+
+/** Reads a file only when it may have changed: a million keys are 180 MB. What cannot be read counts as absent. */
+async function lookAt(file: string, before: Look | undefined): Promise<Look> {
   try {
     // O_NONBLOCK: a named pipe without a writer would hold the thread that opens it.
     const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
     try {
-      if (!(await handle.stat()).isFile()) return absent
-      const digest = createHash('sha256')
-      for await (const chunk of handle.createReadStream({ autoClose: false })) {
-        digest.update(chunk as Buffer)
-      }
-      return digest.digest('hex')
+      return await lookThrough(handle, before)
     } finally {
       await handle.close()
     }
   } catch {
-    return absent
+    return unreadable
   }
+}
+
+async function lookThrough(handle: FileHandle, before: Look | undefined): Promise<Look> {
+  const found = await handle.stat({ bigint: true })
+  if (!found.isFile()) return unreadable
+  const state = [found.dev, found.ino, found.size, found.mtimeNs, found.ctimeNs].join(' ')
+  const isSame = state === before?.state
+  if (isSame && before.isSettled) return before
+  return { digest: await digestOf(handle), state, isSettled: isSame }
+}
+
+async function digestOf(handle: FileHandle): Promise<string> {
+  const digest = createHash('sha256')
+  for await (const chunk of handle.createReadStream({ autoClose: false })) {
+    digest.update(chunk as Buffer)
+  }
+  return digest.digest('hex')
 }

@@ -96,6 +96,56 @@ describe('FileWatcher', () => {
     assert.equal(changes, 1)
   })
 
+  it('follows a symlink to a file of another directory', async () => {
+    const elsewhere = await mkdtemp(join(tmpdir(), 'postern-target-'))
+    await writeFile(join(elsewhere, 'a.yaml'), 'one')
+    await symlink(join(elsewhere, 'a.yaml'), join(directory, 'a.yaml'))
+    await start(join(directory, 'a.yaml'))
+    const change = changed()
+    await writeFile(join(elsewhere, 'a.yaml'), 'two')
+    await change
+    assert.equal(changes, 1)
+    await rm(elsewhere, { recursive: true })
+  })
+
+  it('follows a directory that another takes the place of, again and again', async () => {
+    const file = join(directory, 'conf', 'a.yaml')
+    await mkdir(join(directory, 'conf'))
+    await writeFile(file, '0')
+    await start(file)
+    for (let i = 1; i <= 2; i++) {
+      await replaceDirectory(`${i}`)
+      const change = changed()
+      await writeFile(file, `${i}, edited`)
+      await change
+    }
+  })
+
+  it('looks at a file in a directory that is never quiet', async () => {
+    const file = join(directory, 'a.yaml')
+    await writeFile(file, 'one')
+    await start(file)
+    const change = changed()
+    await writeFile(file, 'two')
+    const noise = setInterval(
+      () => void writeFile(join(directory, 'log'), String(Math.random())),
+      5,
+    )
+    await change
+    clearInterval(noise)
+    assert.equal(changes, 1)
+  })
+
+  it('misses no change between what it saw last and being told to watch the file again', async () => {
+    const file = join(directory, 'a.yaml')
+    await writeFile(file, 'one')
+    await start(file, 50)
+    const change = changed()
+    await writeFile(file, 'two')
+    await watcher?.watch([file])
+    await change
+  })
+
   it('does not hang at a named pipe', async () => {
     const file = join(directory, 'pipe')
     execFileSync('mkfifo', [file])
@@ -105,6 +155,17 @@ describe('FileWatcher', () => {
     await writeFile(file, 'one')
     await change
   })
+
+  /** Resolves when the new directory is seen. */
+  async function replaceDirectory(name: string): Promise<void> {
+    const fresh = join(directory, `fresh-${name}`)
+    await mkdir(fresh)
+    await writeFile(join(fresh, 'a.yaml'), name)
+    const change = changed()
+    await rename(join(directory, 'conf'), join(directory, `old-${name}`))
+    await rename(fresh, join(directory, 'conf'))
+    await change
+  }
 
   /** What the kubelet does: a new directory, and the symlink renamed over the old one. */
   async function publish(version: string): Promise<void> {
