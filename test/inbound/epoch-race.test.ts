@@ -11,7 +11,7 @@ const ownId = 'spiffe://corp.example/checkout/web'
 const partnerId = 'spiffe://partner-a.example/orders'
 
 describe('handshakes and requests that race changes of trust', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   let harness: InboundHarness
   let own: TestLeaf

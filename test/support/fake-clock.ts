@@ -40,10 +40,11 @@ export class FakeClock implements Clock {
     const targetMs = this.#monotonicMs + byMs
     for (let due = this.#firstDue(targetMs); due !== undefined; due = this.#firstDue(targetMs)) {
       this.#pending.delete(due)
-      this.#move(due.dueMs - this.#monotonicMs)
+      this.#move(Math.max(0, due.dueMs - this.#monotonicMs))
       due.fire()
     }
-    this.#move(targetMs - this.#monotonicMs)
+    // What fired may have moved the clocks itself.
+    this.#move(Math.max(0, targetMs - this.#monotonicMs))
   }
 
   /** The wall clock jumps; timers do not notice. */

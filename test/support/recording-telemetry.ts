@@ -19,6 +19,8 @@ export class RecordingTelemetry implements Telemetry {
   readonly upstreamErrors: string[] = []
   readonly judged = { kept: 0, ended: 0 }
   openConnections = 0
+  /** Called at the moment of each decision. */
+  onDecided: (record: DecisionRecord) => void = () => undefined
 
   begin(): Trace {
     return {
@@ -29,6 +31,7 @@ export class RecordingTelemetry implements Telemetry {
 
   decided(_trace: Trace, record: DecisionRecord): void {
     this.decisions.push(record)
+    this.onDecided(record)
   }
 
   finished(_trace: Trace, record: DecisionRecord, outcome: Outcome): void {
