@@ -77,7 +77,7 @@ describe('postern demo', function () {
     const secrets = secretsOf(folder.path(''))
 
     const answers: string[] = []
-    for (const command of demo.lines.filter((line) => /^(?:curl|openssl) /.test(line))) {
+    for (const command of commandsOf(demo.lines)) {
       const { code, stdout, stderr } = await runProgram('sh', ['-c', command])
       assert.equal(code, 0, `${command}\n${stderr}`)
       answers.push(stdout + stderr)
@@ -85,13 +85,14 @@ describe('postern demo', function () {
     demo.signal('SIGINT')
 
     assert.equal(await demo.exited, 0, demo.output)
-    const [own, federated, partner, customer, nobody, bad, handshake, metrics] = answers
+    const [own, federated, partner, customer, nobody, bad, why, handshake, metrics] = answers
     assert.equal(memberOf(own, 'product'), 'checkout')
     assert.equal(memberOf(federated, 'product'), 'payments')
     assert.equal(memberOf(partner, 'product'), 'settlement')
     assert.equal(memberOf(customer, 'product'), 'reports')
     assert.equal(memberOf(nobody, 'reason'), 'credential_missing')
     assert.equal(memberOf(bad, 'reason'), 'issuer_unknown')
+    assert.match(why ?? '', /^deny issuer_unknown \(403\)$/m)
     assert.match(handshake ?? '', /^Verification: OK$/m)
     assert.match(metrics ?? '', /^postern_epoch 4$/m)
     assert.ok(secrets.length >= 12)
@@ -144,6 +145,7 @@ describe('postern demo', function () {
           clock: systemClock,
           signal: new AbortController().signal,
           directory,
+          program: [builtPostern],
           spawnPostern,
           print: (line) => (output += `${line}\n`),
           paint: (_style, text) => text,
@@ -201,6 +203,12 @@ function attributesOf(lines: readonly string[]): Map<string, string> {
       return name === undefined || value === undefined ? [] : [[name, value] as const]
     }),
   )
+}
+
+/** What `--keep` prints to be typed. */
+function commandsOf(lines: readonly string[]): string[] {
+  const start = lines.findIndex((line) => line.startsWith('Still running'))
+  return lines.slice(start + 1).filter((line) => line !== '' && !line.startsWith('#'))
 }
 
 /** Everything in the files of the demo that nobody else may see: keys, and the base64 lines of private keys. */

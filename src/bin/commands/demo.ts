@@ -41,6 +41,7 @@ async function play(flags: DemoFlags, terminal: Terminal): Promise<void> {
       directory: temporaryDirectory(),
       spawnPostern: spawnPostern(terminal),
       print: (line) => print(terminal, line),
+      program,
       paint: terminal.isInteractive ? styleText : (_style, text) => text,
     },
   )
@@ -56,16 +57,21 @@ function temporaryDirectory(): string {
   return directory
 }
 
-/** The program that runs now, built or not. */
-const program = fileURLToPath(new URL(`../postern${extname(import.meta.url)}`, import.meta.url))
+/** How the program that runs now was started, built or not. */
+const program = [
+  process.execPath,
+  ...process.execArgv,
+  fileURLToPath(new URL(`../postern${extname(import.meta.url)}`, import.meta.url)),
+]
 
 const setting = /^(?:(?:POSTERN|OTEL|SPIFFE)_.*|LOG_LEVEL)$/
 
 /** Without the settings of whoever runs the demo: it shows what its own files say. */
 function spawnPostern({ env }: Terminal): SpawnPostern {
   const inherited = Object.entries(env).filter(([name]) => !setting.test(name))
+  const [node = '', ...rest] = program
   return (args, added) => {
-    const child = spawn(process.execPath, [...process.execArgv, program, ...args], {
+    const child = spawn(node, [...rest, ...args], {
       env: { ...Object.fromEntries(inherited), ...added },
       stdio: 'pipe',
     })

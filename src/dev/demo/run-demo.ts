@@ -15,6 +15,8 @@ export interface DemoOptions {
 export interface DemoContext extends StageContext {
   readonly print: (line: string) => void
   readonly paint: Paint
+  /** The command line that starts `postern`, for commands to try. */
+  readonly program: readonly string[]
 }
 
 /** `right`: every answer was the right one. */
@@ -83,9 +85,9 @@ function summary(rows: readonly Row[], paint: Paint): string {
   return paint(right === rows.length ? 'green' : 'red', text)
 }
 
-async function stay(stage: DemoStage, { signal, print }: DemoContext): Promise<void> {
+async function stay(stage: DemoStage, { signal, print, program }: DemoContext): Promise<void> {
   print('\nStill running. Try these; Ctrl-C ends it.\n')
-  for (const line of commandsToTry(stage)) print(line)
+  for (const line of commandsToTry(stage, program)) print(line)
   if (signal.aborted) return
   await new Promise<void>((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true })

@@ -14,7 +14,7 @@ describe('commandsToTry', () => {
     mkdirSync(directory)
     const files = await DemoFiles.create(directory, systemClock)
 
-    const commands = commandsToTry({ files, port: 8443, healthPort: 9902 })
+    const commands = commandsToTry({ files, port: 8443, healthPort: 9902 }, ['postern'])
 
     const withKey = commands.find((line) => line.includes('-H @')) ?? ''
     const words = execFileSync('sh', ['-c', `for word in ${withKey}; do echo "$word"; done`])
