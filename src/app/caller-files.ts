@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
 import { FileWatcher } from '../config/file-watcher.ts'
-import { parseApiKeys } from '../config/api-keys-file.ts'
+import { largestKeysFile, parseApiKeys } from '../config/api-keys-file.ts'
+import { largestProductsFile } from '../config/products-draft.ts'
 import { parseProducts } from '../config/products-file.ts'
 import { readTextFile } from '../config/read-file.ts'
 import type { Clock } from '../core/clock.ts'
@@ -26,10 +27,7 @@ export interface CallerFilePaths {
   readonly allowRemoteUpstream: boolean
 }
 
-const maxProductsBytes = 16 * 1024 * 1024
 const maxPemBytes = 4 * 1024 * 1024
-/** A million keys have 160 MiB. */
-const maxApiKeysBytes = 512 * 1024 * 1024
 
 type Read = (file: string, maxBytes: number) => string
 
@@ -98,7 +96,7 @@ function digestOf(text: string): string {
 function parseProductsFile(paths: CallerFilePaths): ParsedFile<ProductMap> {
   const { products: file, allowRemoteUpstream } = paths
   return new ParsedFile((read) =>
-    parseProducts(read(file, maxProductsBytes), file, {
+    parseProducts(read(file, largestProductsFile), file, {
       readPem: (path) => read(resolve(dirname(file), path), maxPemBytes),
       allowRemoteUpstream,
     }),
@@ -107,7 +105,7 @@ function parseProductsFile(paths: CallerFilePaths): ParsedFile<ProductMap> {
 
 function parseApiKeysFile({ apiKeys: file }: CallerFilePaths): ParsedFile<ApiKeys> {
   return new ParsedFile((read) =>
-    file === undefined ? ApiKeys.empty : parseApiKeys(read(file, maxApiKeysBytes), file),
+    file === undefined ? ApiKeys.empty : parseApiKeys(read(file, largestKeysFile), file),
   )
 }
 

@@ -10,7 +10,7 @@ import { YamlSource } from './yaml-source.ts'
 export const largestKeysFile = 512 * 1024 * 1024
 
 /** Largest api-keys.yaml in any other form of YAML, characters: it takes a hundred times as long. */
-export const largestOtherKeysFile = 8 * 1024 * 1024
+const largestOtherKeysFile = 8 * 1024 * 1024
 
 /** An entry as `postern key create --append` writes it has about as many. */
 const charactersPerKey = 150

@@ -40,7 +40,7 @@ export function parseProducts(text: string, file: string, options: ProductsOptio
 }
 
 /** As `parseProducts`, of a file that was read before. */
-export function buildProducts(draft: ProductsDraft, options: ProductsOptions): ProductMap {
+function buildProducts(draft: ProductsDraft, options: ProductsOptions): ProductMap {
   const problems = [...draft.problems]
   const authorities = draft.authorities.map((one) => buildAuthority(one, options, problems))
   const callers = draft.products.map(buildCallers)

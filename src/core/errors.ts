@@ -22,7 +22,8 @@ export const errorCodes = {
   ERR_WORKLOAD_API_DENIED: 'the Workload API issues no identity to this workload',
   ERR_WORKLOAD_API_ENDED: 'the Workload API refused in a way that a retry cannot mend',
   ERR_WORKLOAD_API_RESPONSE: 'a message of the Workload API breaks a rule of the standard',
-  ERR_WORKLOAD_API_UNAVAILABLE: 'the Workload API cannot be reached, fell silent or ended its stream',
+  ERR_WORKLOAD_API_UNAVAILABLE:
+    'the Workload API cannot be reached, fell silent or ended its stream',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

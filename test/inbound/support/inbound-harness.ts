@@ -25,7 +25,7 @@ import { Workload } from '../../support/workload.ts'
 
 const position = { file: 'products.yaml', line: 1, column: 1 }
 
-export function caller(selector: Selector, text: string): Caller {
+function caller(selector: Selector, text: string): Caller {
   return { selector, text, position }
 }
 
@@ -33,12 +33,12 @@ export function bySpiffeId(text: string): Caller {
   return caller(parseSpiffeIdSelector(text), `spiffeId: ${text}`)
 }
 
-export function byTrustDomain(name: string): Caller {
+function byTrustDomain(name: string): Caller {
   const trustDomain = TrustDomain.parse(name)
   return caller({ kind: 'trust-domain', trustDomain }, `trustDomain: ${name}`)
 }
 
-export function byAuthority(alias: string): Caller {
+function byAuthority(alias: string): Caller {
   return caller({ kind: 'authority', alias }, `authority: ${alias}`)
 }
 

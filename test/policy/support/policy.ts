@@ -18,7 +18,7 @@ export const hour = 3_600_000
 export const day = 24 * hour
 
 /** A caller from its text in products.yaml: `trustDomain: a.example`. */
-export function caller(text: string, line = 1): Caller {
+function caller(text: string, line = 1): Caller {
   return { selector: selectorOf(text), text, position: { file: 'products.yaml', line, column: 9 } }
 }
 
