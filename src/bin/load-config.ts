@@ -5,7 +5,7 @@ import { parseSidecarConfig, type SidecarConfig } from '../config/sidecar-config
 import type { Terminal } from './terminal.ts'
 
 /** The default of `--config`. Every setting has a default and a variable, so that only this file may be missing. */
-export const defaultConfigFile = 'postern.yaml'
+const defaultConfigFile = 'postern.yaml'
 
 const maxConfigBytes = 1024 * 1024
 

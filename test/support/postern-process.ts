@@ -37,6 +37,8 @@ export type Files = Readonly<Record<string, unknown>>
 export interface PosternProcessOptions {
   /** Written before the start; `postern.yaml` is the configuration. */
   readonly files: Files
+  /** Default: `run --config postern.yaml`. */
+  readonly args?: readonly string[]
   /** Where the files go and where it runs; removed at the end. Default: a new temporary directory. */
   readonly directory?: string
   /** Nothing but PATH is inherited. */
@@ -87,7 +89,7 @@ export class PosternProcess {
   static async start(options: PosternProcessOptions): Promise<PosternProcess> {
     const directory = options.directory ?? (await temporaryDirectory())
     await writeFiles(directory, options.files)
-    const args = ['run', '--config', 'postern.yaml']
+    const { args = ['run', '--config', 'postern.yaml'] } = options
     const postern = new PosternProcess(directory, spawnPostern(directory, args, options.env))
     try {
       await postern.#started(options.until ?? 'ready')
@@ -101,7 +103,7 @@ export class PosternProcess {
   /** Runs the program to its end, which must come within `timeoutMs`; else it is killed and its code is 137. */
   static async runToEnd(
     args: readonly string[],
-    options: Omit<PosternProcessOptions, 'until'> & { readonly timeoutMs?: number },
+    options: Omit<PosternProcessOptions, 'until' | 'args'> & { readonly timeoutMs?: number },
   ): Promise<EndedProcess> {
     const directory = options.directory ?? (await temporaryDirectory())
     await writeFiles(directory, options.files)
