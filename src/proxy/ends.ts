@@ -10,6 +10,7 @@ import type { Fields } from '../core/fields.ts'
  */
 export interface RequestSink {
   requestData(chunk: Buffer): void
+  /** A flush follows. */
   requestEnd(trailers: Fields): void
   /** The caller went away or broke the protocol. */
   requestAborted(): void
@@ -25,6 +26,7 @@ export interface ReplySink {
   replyInformational(status: number, fields: Fields, connectionOptions?: readonly string[]): void
   replyHead(head: ReplyHead): void
   replyData(chunk: Buffer): void
+  /** No flush follows: what was collected leaves at once, and the next request may begin before this returns. */
   replyEnd(trailers: Fields): void
   /** The upstream failed; the exchange turns this into a reply, a retry or an abort. */
   replyFailed(failure: UpstreamFailure): void
@@ -110,7 +112,8 @@ export interface RequestServer {
 /** Where requests go: one workload address. */
 export interface Upstream {
   /**
-   * Begins a request. The reply, or a failure, comes to `reply`, possibly before this returns.
+   * Begins a request. The reply, or a failure, comes to `reply`, possibly before this returns, and surely within the times of
+   * this end: while a downstream end waits for nothing but the workload, no other deadline runs.
    * `fresh`: on a new connection, never a pooled one.
    */
   open(request: OutgoingRequest, reply: ReplySink, fresh: boolean): RequestSink
