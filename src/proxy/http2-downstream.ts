@@ -44,6 +44,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
   deadlineMs: number
   readonly deadlineReached: () => void
   readonly connection: Http2Connection<Http2ReplyStream>
+  readonly deadlines: Deadlines
   readonly #server: RequestServer
   readonly #options: Http2DownstreamOptions
   readonly #socket: Http2Socket<Http2ReplyStream>
@@ -54,11 +55,12 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
   #isClosing = false
   /** Streams that the current read has something for. */
   readonly #touched: Http2ReplyStream[] = []
-  /** Streams whose reply was said before their request was whole. */
-  #answeredEarly: Http2ReplyStream[] = []
+  /** Streams with something to do when their reply has left. */
+  #ending: Http2ReplyStream[] = []
 
   constructor(socket: Duplex, server: RequestServer, options: Http2DownstreamOptions) {
     const { deadlines, onBug } = options
+    this.deadlines = deadlines
     this.#server = server
     this.#options = options
     this.connection = Http2Connection.server(this, { limits: limitsOf(options) })
@@ -86,7 +88,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.#isDraining = true
     this.#isAnnounced = true
     this.connection.shutdown()
-    this.#await('goaway', this.#options.deadlines.nowMs())
+    this.#await('goaway', this.deadlines.nowMs())
     this.#socket.schedule()
   }
 
@@ -107,9 +109,9 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.#touched.push(stream)
   }
 
-  /** The caller is spared the rest of its request once the whole reply has left (RFC 9113 8.1). */
-  spareRest(stream: Http2ReplyStream): void {
-    this.#answeredEarly.push(stream)
+  /** The stream is asked after each write whether its reply has left. */
+  awaitEnd(stream: Http2ReplyStream): void {
+    this.#ending.push(stream)
   }
 
   // The requests, from the connection.
@@ -201,10 +203,10 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
   }
 
   #onWritten(): void {
-    if (this.#answeredEarly.length > 0) {
-      this.#answeredEarly = this.#answeredEarly.filter((stream) => !stream.spareRest())
+    if (this.#ending.length > 0) {
+      this.#ending = this.#ending.filter((stream) => !stream.hasLeft())
     }
-    this.#watch(this.#options.deadlines.nowMs(), 'written')
+    this.#watch(this.deadlines.nowMs(), 'written')
   }
 
   /** Ends our side when everything is written; the caller then has a moment to close its own. */
@@ -212,7 +214,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     if (this.#isClosing) return
     this.#isClosing = true
     this.#socket.end()
-    this.#await('flush', this.#options.deadlines.nowMs())
+    this.#await('flush', this.deadlines.nowMs())
   }
 
   /** Says why, and ends; requests that are under way are aborted. */
@@ -256,14 +258,14 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.#isAnnounced = false
     this.connection.goaway(h2.NO_ERROR)
     this.#socket.schedule()
-    this.#watch(this.#options.deadlines.nowMs(), 'written')
+    this.#watch(this.deadlines.nowMs(), 'written')
   }
 
   /** A stream may be silent for hours; a caller that is gone must not hold what it asked for. */
   #askForLife(): void {
     this.connection.ping()
     this.#socket.schedule()
-    this.#await('pong', this.#options.deadlines.nowMs())
+    this.#await('pong', this.deadlines.nowMs())
   }
 
   /** A header block that begins in the read in which another one ended has its own time. */

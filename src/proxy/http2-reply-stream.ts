@@ -2,6 +2,7 @@ import type { Fields } from '../core/fields.ts'
 import type { Http2Connection } from '../http2/connection.ts'
 import { h2 } from '../http2/errors.ts'
 import type { Http2Stream } from '../http2/stream.ts'
+import type { Deadline, Deadlines } from './deadlines.ts'
 import {
   discardedRequest,
   type ReplyHead,
@@ -13,14 +14,23 @@ import {
 /** The connection that a stream belongs to, as far as the stream needs it. */
 export interface ReplyStreamOwner {
   readonly connection: Http2Connection<Http2ReplyStream>
+  readonly deadlines: Deadlines
   schedule(): void
   touch(stream: Http2ReplyStream): void
-  spareRest(stream: Http2ReplyStream): void
+  /** `hasLeft` is asked after each write until it says yes. */
+  awaitEnd(stream: Http2ReplyStream): void
   drain(): void
 }
 
+/**
+ * A caller that sees a whole reply in the middle of its request has so long to end it itself. Then it is spared the rest (RFC 9113
+ * 8.1). Not at once, because curl (up to 8.0, so Debian 12's) loses the reply when RST_STREAM or GOAWAY comes right behind it.
+ */
+const spareAfterMs = 500
+
 /** One request of a caller's HTTP/2 connection, and the way back of its reply. */
-export class Http2ReplyStream implements ReplySink {
+export class Http2ReplyStream implements ReplySink, Deadline {
+  deadlineMs = Infinity
   request: RequestSink = discardedRequest
   readonly #owner: ReplyStreamOwner
   readonly #stream: Http2Stream<Http2ReplyStream>
@@ -78,12 +88,29 @@ export class Http2ReplyStream implements ReplySink {
     this.request.replyTaken(bytes)
   }
 
-  /** Ends a stream whose reply has left while its request goes on. False: not yet. */
-  spareRest(): boolean {
-    if (!this.#stream.isLocalEnded && !this.#stream.isClosed) return false
+  /** True once the whole reply has left. */
+  hasLeft(): boolean {
+    const { isLocalEnded, isClosed } = this.#stream
+    if (isClosed) this.#endConnection()
+    else if (isLocalEnded) this.#awaitRest()
+    return isLocalEnded || isClosed
+  }
+
+  deadlineReached(): void {
+    this.#owner.deadlines.delete(this)
     this.#owner.connection.reset(this.#stream, h2.NO_ERROR)
     this.#owner.schedule()
-    return true
+    this.#endConnection()
+  }
+
+  #awaitRest(): void {
+    const { deadlines } = this.#owner
+    this.deadlineMs = deadlines.nowMs() + spareAfterMs
+    deadlines.add(this)
+  }
+
+  #endConnection(): void {
+    if (this.#endsConnection) this.#owner.drain()
   }
 
   // The reply, from the exchange.
@@ -112,8 +139,7 @@ export class Http2ReplyStream implements ReplySink {
   replyEnd(trailers: Fields): void {
     this.#isReplied = true
     if (!this.#isBodiless) this.#owner.connection.sendTrailers(this.#stream, trailers)
-    if (!this.#stream.isRemoteEnded && !this.spareRest()) this.#owner.spareRest(this)
-    if (this.#endsConnection) this.#owner.drain()
+    if (this.#endsConnection || !this.#stream.isRemoteEnded) this.#owner.awaitEnd(this)
     this.#owner.schedule()
   }
 

@@ -49,6 +49,9 @@ export class AnyProxy implements RequestServer {
   readonly upstream: Upstream
   /** Requests that are under way. */
   open = 0
+  /** Body bytes that came in and have not left again, at their highest, of both directions of all requests together. */
+  peakHeldBytes = 0
+  heldBytes = 0
   /** Answers a request here; undefined: it is forwarded. */
   answerLocally: (request: IncomingRequest, reply: ReplySink) => RequestSink | undefined = () =>
     undefined
@@ -93,7 +96,11 @@ export class AnyProxy implements RequestServer {
     if (local !== undefined) return local
     const scanned = this.#rules.scanRequest(request.fields, request.connectionOptions)
     this.open++
-    return Exchange.open(
+    const hold = (bytes: number) => {
+      this.heldBytes += bytes
+      this.peakHeldBytes = Math.max(this.peakHeldBytes, this.heldBytes)
+    }
+    const exchange = Exchange.open(
       {
         method: request.method,
         path: request.path,
@@ -103,7 +110,7 @@ export class AnyProxy implements RequestServer {
         wantsTrailers: scanned.wantsTrailers,
       },
       this.upstream,
-      reply,
+      countingReply(reply, hold),
       {
         replyToFailure: (failure, sink) => {
           this.failures.push(failure)
@@ -117,6 +124,7 @@ export class AnyProxy implements RequestServer {
       },
       { rules: this.#rules, maxBodyBytes: this.#options.maxBodyBytes ?? 1 << 30 },
     )
+    return countingRequest(exchange, hold)
   }
 
   refuse(refusal: RefusedRequest, reply: ReplySink): void {
@@ -171,6 +179,42 @@ export class AnyProxy implements RequestServer {
         : new Http2Downstream(socket, this, options)
     this.downstreams.add(downstream)
     socket.once('close', () => this.downstreams.delete(downstream))
+  }
+}
+
+type Hold = (bytes: number) => void
+
+function countingReply(reply: ReplySink, hold: Hold): ReplySink {
+  return {
+    replyInformational: (status, fields) => reply.replyInformational(status, fields),
+    replyHead: (head) => reply.replyHead(head),
+    replyData: (chunk) => {
+      hold(chunk.length)
+      reply.replyData(chunk)
+    },
+    replyEnd: (trailers) => reply.replyEnd(trailers),
+    replyFailed: (failure) => reply.replyFailed(failure),
+    requestTaken: (bytes) => {
+      hold(-bytes)
+      reply.requestTaken(bytes)
+    },
+    replyFlush: () => reply.replyFlush(),
+  }
+}
+
+function countingRequest(request: RequestSink, hold: Hold): RequestSink {
+  return {
+    requestData: (chunk) => {
+      hold(chunk.length)
+      request.requestData(chunk)
+    },
+    requestEnd: (trailers) => request.requestEnd(trailers),
+    requestAborted: () => request.requestAborted(),
+    replyTaken: (bytes) => {
+      hold(-bytes)
+      request.replyTaken(bytes)
+    },
+    requestFlush: () => request.requestFlush(),
   }
 }
 

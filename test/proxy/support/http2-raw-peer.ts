@@ -24,6 +24,8 @@ export class RawPeer {
   /** The last header block of each stream: `name, value, name, value`. */
   readonly heads = new Map<number, readonly string[]>()
   readonly bodies = new Map<number, Buffer[]>()
+  /** Of DATA, all streams together. */
+  bodyBytes = 0
   #answersPing = true
   readonly #decoder = new HpackDecoder()
   #unread: Buffer = Buffer.alloc(0)
@@ -115,6 +117,7 @@ export class RawPeer {
       const body = this.bodies.get(frame.streamId) ?? []
       this.bodies.set(frame.streamId, body)
       body.push(frame.payload)
+      this.bodyBytes += frame.payload.length
     }
     this.frames.push(describeFrame(frame))
     const isAck = (frame.flags & frameFlag.ACK) !== 0

@@ -1,0 +1,100 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** Where a command is: in the project's tool cache or on the PATH. */
+export function findTool(command: string): string | undefined {
+  const folders = [
+    process.env['POSTERN_TOOLS_BIN'],
+    ...(process.env['PATH'] ?? '').split(delimiter),
+  ]
+  return folders
+    .filter((folder): folder is string => folder !== undefined && folder !== '')
+    .map((folder) => join(folder, command))
+    .find(isExecutable)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+export interface ToolResult {
+  readonly exitCode: number | null
+  readonly stdout: Buffer
+  readonly stderr: string
+}
+
+const patienceMs = 15_000
+
+/** Runs a command to its end, with `input` on its standard input. */
+export async function runTool(
+  command: string,
+  args: readonly string[],
+  input: Buffer = Buffer.alloc(0),
+): Promise<ToolResult> {
+  const child = spawn(command, args, { stdio: 'pipe', timeout: patienceMs })
+  const stdout: Buffer[] = []
+  let stderr = ''
+  child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(input)
+  const [exitCode] = (await once(child, 'close')) as [number | null]
+  return { exitCode, stdout: Buffer.concat(stdout), stderr }
+}
+
+/** A server of somebody else's on a free port, up when this resolves. */
+export async function startServer(
+  command: string,
+  argsFor: (port: number) => readonly string[],
+): Promise<{ readonly port: number; stop(): Promise<void> }> {
+  const port = await freePort()
+  const child = spawn(command, argsFor(port), { stdio: 'ignore' })
+  await accepts(port, child)
+  return { port, stop: () => stop(child) }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** Between two looks at a process that is not ours there is nothing to wait for. */
+const lookEveryMs = 20
+
+async function accepts(port: number, child: ChildProcess): Promise<void> {
+  const endMs = performance.now() + patienceMs
+  while (!(await isListening(port))) {
+    if (child.exitCode !== null || performance.now() > endMs) throw new Error('it does not start')
+    await sleep(lookEveryMs)
+  }
+}
+
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', () => resolve(false))
+  })
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return
+  child.kill('SIGKILL')
+  await once(child, 'close')
+}
