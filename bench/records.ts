@@ -34,13 +34,18 @@ async function main(): Promise<void> {
 async function recordsOfOneSecond(): Promise<DecisionRecord[]> {
   const peer = await svidPeer()
   const peers = Array.from({ length: 50 }, () => ({ ...peer }))
+  const principals = peers.map((_, i) => `spiffe://corp.example/caller-${i}`)
   const { steps } = allow()
   return Array.from({ length: 10_000 }, (_, i) =>
     recordOf({
       id: `d_1y2p0ij32e8e7_${i.toString(36)}`,
       atMs: Date.UTC(2026, 10, 20) + Math.floor(i / 10),
       peer: at(peers, i),
-      decision: allow({ product: `product-${i % 50}`, steps: [...steps] }),
+      decision: allow({
+        product: `product-${i % 50}`,
+        principal: at(principals, i),
+        steps: [...steps],
+      }),
     }),
   )
 }

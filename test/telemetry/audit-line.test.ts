@@ -146,7 +146,6 @@ describe('a line of the audit log', () => {
   })
 
   it('says of each request of a connection what is true of that request', () => {
-    const lines = new AuditLines()
     const asked = [
       recordOf({ peer }),
       recordOf({ peer, decision: deny({ product: 'payments', reason: 'request_not_allowed' }) }),
@@ -159,11 +158,35 @@ describe('a line of the audit log', () => {
       recordOf({ peer, protocol: 'websocket' }),
       recordOf({ peer, direction: 'outbound' }),
       recordOf({ peer, atMs: now + 1 }),
+      recordOf({ peer, decision: allow({ rule: 'trustDomain: corp.example' }) }),
+      recordOf({ peer, decision: allow({ apiKeyId: 'k_1' }) }),
+      recordOf({ peer, decision: allow({ consumer: 'acme' }) }),
+      recordOf({ peer, decision: allow({ apiKeyWarned: true }) }),
+      recordOf({ peer, decision: allow({ ignoredCertificate: 'path_invalid' }) }),
+      recordOf({ peer, decision: allow({ credential: 'x509' }) }),
+      recordOf({ peer, decision: allow({ reason: 'svid_trust_domain' }) }),
+      recordOf({ peer, decision: limited(1) }),
+      recordOf({ peer, decision: limited(2) }),
+      recordOf({ peer, decision: deny({ status: 401 }) }),
+      recordOf({ peer, decision: deny() }),
+      recordOf({ peer, decision: deny({ principal: 'acme' }) }),
+      recordOf({ peer: { kind: 'plaintext' } }),
       recordOf({ peer }),
     ]
-    for (const record of asked) {
-      const line = lines.render(traceId, record, outcomeOf())
-      assert.equal(line, new AuditLines().render(traceId, record, outcomeOf()))
+    const known = recordOf({ peer })
+    for (const record of [...asked, ...asked.map(({ decision }) => recordOf({ decision }))]) {
+      const lines = new AuditLines()
+      for (const one of [known, record, known, record]) {
+        const line = lines.render(traceId, one, outcomeOf())
+        assert.equal(line, new AuditLines().render(traceId, one, outcomeOf()))
+      }
+    }
+    for (const [i, record] of asked.entries()) {
+      const lines = new AuditLines()
+      for (const one of [record, asked[i + 1] ?? known]) {
+        const line = lines.render(traceId, one, outcomeOf())
+        assert.equal(line, new AuditLines().render(traceId, one, outcomeOf()))
+      }
     }
   })
 
@@ -224,6 +247,10 @@ describe('a line of the audit log', () => {
     assert.equal((JSON.parse(line) as Line).decision.steps.length, 16)
   })
 })
+
+function limited(retryAfterSeconds: number) {
+  return deny({ reason: 'rate_limited', status: 429, retryAfterSeconds })
+}
 
 interface Line {
   id: string

@@ -79,6 +79,9 @@ describe('the audit log', () => {
     const { sink, log } = start()
     const line = `${'x'.repeat(30_000)}\n`
     for (let i = 0; i < 60; i++) log.append(line)
+    // A chunk that is full does not wait for the timer.
+    await settle()
+    assert.equal(sink.appends, 7)
     await log.flush()
     assert.equal(sink.text, line.repeat(60))
   })
@@ -150,6 +153,18 @@ describe('the audit log', () => {
     assert.equal(sink.appends, 2)
   })
 
+  it('has its whole bound again after lines are written, any number of times', async () => {
+    const { sink, dropped, log } = start(1_000)
+    for (let round = 0; round < 50; round++) {
+      for (let i = 0; i < 90; i++) log.append('123456789\n')
+      await log.flush()
+    }
+    assert.equal(dropped.lines, 0)
+    sink.answer = () => Promise.resolve({ written: 0 })
+    for (let i = 0; i < 200; i++) log.append('123456789\n')
+    assert.equal(dropped.lines, 100)
+  })
+
   it('drops by its bound also while a write hangs', async () => {
     const { sink, dropped, log } = start(1_000)
     sink.answer = () => gate<AppendResult>().passed
@@ -192,6 +207,28 @@ describe('the audit log', () => {
     await log.flush()
     assert.equal(sink.reopens, 1)
     assert.equal(sink.text, 'second\n')
+  })
+
+  it('makes one call at a time, whatever comes while one hangs', async () => {
+    const { clock, sink, log } = start()
+    const { passed, open } = gate()
+    sink.answer = async (bytes) => {
+      await passed
+      return { written: sink.take(bytes, bytes.length) }
+    }
+    log.append('one\n')
+    clock.advance(100)
+    log.append('two\n')
+    clock.advance(500)
+    const flushed = log.flush()
+    const reopened = log.reopen()
+    for (let i = 0; i < 300; i++) log.append(`${i}\n`)
+    clock.advance(500)
+    open()
+    await Promise.all([flushed, reopened])
+    await log.flush()
+    assert.equal(sink.overlaps, 0)
+    assert.equal(sink.lines.length, 302)
   })
 
   it('opens the file again only after the write that is on its way', async () => {

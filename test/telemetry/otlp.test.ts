@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import type { SpanExporter } from '@opentelemetry/sdk-trace'
-import { systemClock } from '../../src/core/clock.ts'
+import { type Clock, systemClock } from '../../src/core/clock.ts'
 import { Recorder } from '../../src/telemetry/recorder.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 import { Collector } from './support/collector.ts'
 import { CapturingLogger, FakeSink } from './support/fakes.ts'
 import { parsePrometheus } from './support/prometheus.ts'
@@ -12,8 +13,12 @@ import { outcomeOf, recordOf } from './support/records.ts'
 
 const token = 'Bearer s3cr3t-token'
 
-/** A recorder on the real clock that exports to `url`. */
-async function startExporting(url: string, env: Record<string, string> = {}) {
+/** A recorder that exports to `url`. */
+async function startExporting(
+  url: string,
+  env: Record<string, string> = {},
+  clock: Clock = systemClock,
+) {
   const logger = new CapturingLogger()
   const recorder = await Recorder.start({
     env: {
@@ -23,7 +28,7 @@ async function startExporting(url: string, env: Record<string, string> = {}) {
       OTEL_EXPORTER_OTLP_TIMEOUT: '1500',
       ...env,
     },
-    clock: systemClock,
+    clock,
     logger,
     audit: { sink: new FakeSink() },
     serviceVersion: '1.2.3',
@@ -163,18 +168,36 @@ describe('export by OTLP', () => {
 
   it('gives up an export whose reply comes byte by byte', async () => {
     // Each byte would start the exporter's own time limit anew.
+    let cut: () => void = () => undefined
+    const wasCut = new Promise<void>((resolve) => (cut = resolve))
     const collector = await collect((reply) => {
       const timer = setInterval(() => reply.write('x'), 20)
-      reply.on('close', () => clearInterval(timer))
+      reply.on('close', () => {
+        clearInterval(timer)
+        cut()
+      })
     })
-    const { recorder, logger } = await startExporting(collector.url, {
-      OTEL_BSP_EXPORT_TIMEOUT: '150',
-    })
+    const clock = new FakeClock()
+    const { recorder, logger } = await startExporting(
+      collector.url,
+      { OTEL_BSP_EXPORT_TIMEOUT: '200' },
+      clock,
+    )
+    const came = collector.next()
     makeRequest(recorder)
-    await recorder.flush()
+    const flushed = recorder.flush()
+    await came
+    clock.advance(199)
+    assert.deepEqual(logger.lines, [])
+    clock.advance(1)
+    await flushed
+    await wasCut
     assert.deepEqual(await dropped(recorder), { queue_full: 0, export_failed: 2 })
     assert.ok(logger.messages('warn').includes('spans cannot be exported'))
-    await recorder.close()
+    // The exporter tries the same batch once more by itself.
+    const closed = recorder.close()
+    clock.advance(300)
+    await closed
   })
 
   it('survives an exporter that throws', async () => {

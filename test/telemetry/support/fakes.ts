@@ -33,6 +33,8 @@ export class FakeSink implements AuditSink {
   appends = 0
   reopens = 0
   closes = 0
+  /** Calls that came before the one before them was over; there must be none. */
+  overlaps = 0
   /** Takes the place of the answer; `text` then gets nothing by itself. */
   answer: ((bytes: Uint8Array) => Promise<AppendResult>) | undefined
   #calls = 0
@@ -65,7 +67,7 @@ export class FakeSink implements AuditSink {
   }
 
   async #alone<Result>(call: () => Promise<Result>): Promise<Result> {
-    if (++this.#calls > 1) throw new Error('two calls at the same time')
+    if (++this.#calls > 1) this.overlaps++
     try {
       return await call()
     } finally {
