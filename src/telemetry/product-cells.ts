@@ -2,7 +2,7 @@
 export const mostProducts = 20_000
 
 /** The label of what is above the bound. */
-export const otherProducts = '_other'
+const otherProducts = '_other'
 
 /** One value for each product, made when it is first asked for; bounded, because labels are never forgotten. */
 export class ProductCells<Cell> {
@@ -10,7 +10,7 @@ export class ProductCells<Cell> {
   readonly #most: number
   readonly #cells = new Map<string, Cell>()
 
-  /** `make` gets the label: the product, '' where there was none, or `otherProducts`. */
+  /** `make` gets the label: the product, '' where there was none, or `_other`. */
   constructor(make: (product: string) => Cell, most = mostProducts) {
     this.#make = make
     this.#most = most
