@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { digestOf } from '../../src/policy/api-key.ts'
+import { FakeTerminal } from '../support/fake-terminal.ts'
+import { TestCa } from '../support/test-ca.ts'
+
+const products = `version: 1
+products:
+  payments:
+    callers:
+      - trustDomain: a.example
+  reports:
+    callers: []
+    apiKeys: accept
+    requests:
+      - { methods: [GET], paths: [/v1/**] }
+`
+const config = `identity: { workloadApi: 'unix:///nowhere/agent.sock' }
+inbound: { upstream: '127.0.0.1:8080' }
+products: products.yaml
+apiKeys: api-keys.yaml
+`
+
+describe('the command line', () => {
+  let directory: string
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'postern-bin-'))
+    await writeFile(join(directory, 'postern.yaml'), config)
+    await writeFile(join(directory, 'products.yaml'), products)
+  })
+
+  after(() => rm(directory, { recursive: true }))
+
+  const at = (name: string) => join(directory, name)
+
+  /** Runs a command; the exit code is the one that the process would have. */
+  async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+    const terminal = new FakeTerminal()
+    // As the commands load their code: an error is of one class on both sides.
+    const { createProgram } = await import('../../src/bin/program.ts')
+    const { exitCodeOf } = await import('../../src/bin/exit-codes.ts')
+    const code = await createProgram(terminal)
+      .parseAsync(args, { from: 'user' })
+      .then(() => terminal.exitCode, exitCodeOf)
+    return { code, out: terminal.takeOutput(), err: terminal.takeErrors() }
+  }
+
+  async function createKey(...more: string[]): Promise<{ key: string; entry: { id: string } }> {
+    const made = await run(
+      ...['key', 'create', '--product', 'reports', '--consumer', 'acme', '-o', 'json'],
+      ...more,
+    )
+    assert.equal(made.code, 0, made.err)
+    return JSON.parse(made.out) as { key: string; entry: { id: string } }
+  }
+
+  it('makes a key, stores its digest alone and keeps the file from others', async () => {
+    const { key, entry } = await createKey('--append', at('api-keys.yaml'))
+    const text = await readFile(at('api-keys.yaml'), 'utf8')
+    assert.ok(text.includes(digestOf(key)))
+    assert.ok(text.includes(entry.id))
+    assert.ok(!text.includes(key))
+    assert.equal((await stat(at('api-keys.yaml'))).mode & 0o777, 0o600)
+  })
+
+  it('lists keys with their state, and revokes one', async () => {
+    const { entry } = await createKey('--append', at('api-keys.yaml'))
+    const state = async () => {
+      const { out } = await run('key', 'list', '--file', at('api-keys.yaml'), '-o', 'json')
+      const keys = JSON.parse(out) as { id: string; state: string }[]
+      return keys.find(({ id }) => id === entry.id)?.state
+    }
+    assert.equal(await state(), 'valid')
+    assert.equal((await run('key', 'revoke', entry.id, '--file', at('api-keys.yaml'))).code, 0)
+    assert.equal(await state(), 'expired')
+  })
+
+  it('refuses a key whose entry the file would refuse, and prints no key', async () => {
+    const made = await run(
+      ...['key', 'create', '--product', 'reports', '--consumer', 'a\nb', '-o', 'json'],
+    )
+    assert.equal(made.code, 64)
+    assert.equal(made.out, '')
+  })
+
+  it('revokes nothing for an id that nobody has', async () => {
+    await createKey('--append', at('api-keys.yaml'))
+    const before = await readFile(at('api-keys.yaml'), 'utf8')
+    assert.equal((await run('key', 'revoke', 'k_none', '--file', at('api-keys.yaml'))).code, 64)
+    assert.equal(await readFile(at('api-keys.yaml'), 'utf8'), before)
+  })
+
+  it('finds good files good, and warns where something is probably not meant', async () => {
+    await createKey('--append', at('api-keys.yaml'))
+    const { code, out } = await run('check', '--config', at('postern.yaml'), '-o', 'json')
+    assert.equal(code, 0)
+    const levels = (JSON.parse(out) as { level: string }[]).map(({ level }) => level)
+    assert.deepEqual([...new Set(levels)], ['ok'])
+  })
+
+  it('ends a check of bad files with code 2 and every problem with its place', async () => {
+    await writeFile(at('bad.yaml'), products.replace('callers:', 'caller:').replace('GET', 'get'))
+    await writeFile(at('bad-config.yaml'), config.replace('products.yaml', 'bad.yaml'))
+    const { code, out } = await run('check', '--config', at('bad-config.yaml'))
+    assert.equal(code, 2)
+    assert.match(out, /× .*bad\.yaml:4:5: products\.payments\.caller: .*callers/)
+    assert.match(out, /× .*bad\.yaml:10:\d+: products\.reports\.requests\[0\]\.methods\[0\]: /)
+  })
+
+  it('says that a sidecar which does not run is not ready', async () => {
+    await writeFile(at('live.yaml'), `${config}health: { listen: '127.0.0.1:1' }\n`)
+    const { code, out } = await run('check', '--live', '--config', at('live.yaml'))
+    assert.equal(code, 2)
+    assert.match(out, /× the sidecar at 127\.0\.0\.1:1 does not answer/)
+  })
+
+  it('explains a certificate by bundles from files', async () => {
+    const ca = await TestCa.root('a')
+    const leaf = await ca.leaf({ spiffeId: 'spiffe://a.example/x' })
+    await writeFile(at('chain.pem'), leaf.pem)
+    await writeFile(at('roots.pem'), ca.pem)
+    const asked = ['explain', '--config', at('postern.yaml'), '--cert', at('chain.pem')]
+    const allowed = await run(...asked, '--bundle', `a.example=${at('roots.pem')}`)
+    assert.equal(allowed.code, 0, allowed.err)
+    assert.match(allowed.out, /^allow svid_trust_domain\n/)
+    assert.match(allowed.out, /products\.yaml:5:9 +payments +trustDomain: a\.example +won/)
+    const stranger = await TestCa.root('b')
+    await writeFile(at('roots.pem'), stranger.pem)
+    const denied = await run(...asked, '--bundle', `a.example=${at('roots.pem')}`)
+    assert.match(denied.out, /^deny issuer_unknown \(403\)\n/)
+  })
+
+  it('explains a key by its id, with the request', async () => {
+    const { entry } = await createKey('--append', at('api-keys.yaml'))
+    const asked = ['explain', '--config', at('postern.yaml'), '--api-key-id', entry.id]
+    assert.match((await run(...asked, '--path', '/v1/x')).out, /^allow api_key\n/)
+    assert.match(
+      (await run(...asked, '--path', '/other')).out,
+      /^deny request_not_allowed \(403\)\n/,
+    )
+    assert.match((await run(...asked.slice(0, 3))).out, /^deny credential_missing \(401\)\n/)
+  })
+
+  it('prints a JSON Schema of each file', async () => {
+    for (const file of ['config', 'products', 'keys']) {
+      const { code, out } = await run('schema', file)
+      assert.equal(code, 0)
+      assert.match((JSON.parse(out) as { $schema: string }).$schema, /json-schema\.org/)
+    }
+  })
+
+  const wrong = [
+    { name: 'an unknown command', args: ['fly'] },
+    { name: 'an unknown flag', args: ['check', '--fast'] },
+    { name: 'a missing flag', args: ['key', 'create', '--product', 'reports'] },
+    { name: 'an unknown schema', args: ['schema', 'other'] },
+    { name: 'a file that is not there', args: ['key', 'list', '--file', '/nowhere'] },
+  ]
+  for (const { name, args } of wrong) {
+    it(`ends with code 64 for ${name}`, async () => assert.equal((await run(...args)).code, 64))
+  }
+
+  it('helps, everywhere, with code 0', async () => {
+    for (const args of [
+      [],
+      ['run'],
+      ['check'],
+      ['explain'],
+      ['key'],
+      ['key', 'create'],
+      ['schema'],
+    ]) {
+      const { code, out } = await run(...args, '--help')
+      assert.equal(code, 0)
+      assert.match(out, /^Usage: postern/)
+    }
+  })
+})
