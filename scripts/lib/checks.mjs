@@ -70,8 +70,8 @@ async function runOnce({ name, tool, script, options, cached }, useCache) {
   const program = join(root, script ?? `node_modules/.bin/${tool}`)
   const all = [program, ...options, ...(useCache ? cached : [])]
   const { code, timedOut, output, seconds } = await run(process.execPath, all, {
-    timeoutMs: 5 * minute,
+    timeoutMs: 15 * minute,
   })
-  const remark = timedOut ? '\nended: took longer than 5 minutes' : ''
+  const remark = timedOut ? '\nended: took longer than 15 minutes' : ''
   return { name, ok: code === 0, seconds, output: `${output.trimEnd()}${remark}` }
 }
