@@ -15,7 +15,9 @@ import {
   type YAMLSeq,
 } from 'yaml'
 import { formatPosition, type SourcePosition } from '../policy/source-position.ts'
+import { readPlainYaml } from './plain-yaml.ts'
 import { ConfigError, type Problem } from './problem.ts'
+import type { Place, Places } from './yaml-places.ts'
 
 /** Keys and indexes that lead to a value. */
 export type Path = readonly (string | number)[]
@@ -58,6 +60,13 @@ export class YamlSource {
     if (text.length > limits.maxLength) {
       throw problemOf(file, `is larger than ${limits.maxLength} characters`)
     }
+    const plain = readPlainYaml(text)
+    if (plain !== undefined) return new YamlSource(file, plain.value, plain.places, plain.lines)
+    return YamlSource.parseAny(text, file)
+  }
+
+  /** As `parse`, by the YAML parser, whatever the form and size. */
+  static parseAny(text: string, file: string): YamlSource {
     const lines = new LineCounter()
     try {
       const document = parseBounded(text, lines)
@@ -93,17 +102,6 @@ export class YamlSource {
     }
     return positionAt(this.file, this.#lines, offset)
   }
-}
-
-interface Place {
-  readonly keyAt: number
-  readonly valueAt: number
-}
-
-interface Places {
-  root: number
-  /** By the map or list that holds the value. */
-  readonly of: WeakMap<object, Map<string | number, Place>>
 }
 
 interface Fault {
@@ -153,7 +151,7 @@ function syntaxFaults(document: Document.Parsed): Fault[] {
 /** Turns nodes into plain values. Throws `Excess` where it stops. */
 class Reader {
   readonly faults: Fault[] = []
-  readonly places: Places = { root: 0, of: new WeakMap() }
+  readonly places: Places = { root: 0, of: new Map() }
   readonly #document: Document.Parsed
   #values = 0
   #aliases = 0
