@@ -50,11 +50,16 @@ class ParsedFile<Value> {
     return this.#asked
   }
 
+  /** Whether the files still hold what the value was parsed from. */
+  get isCurrent(): boolean {
+    return this.#good !== undefined && isUnchanged(this.#good.sources)
+  }
+
   /** Throws what is wrong; the value of before stays. */
-  load(): { readonly value: Value; readonly isChanged: boolean } {
-    if (this.#good !== undefined && isUnchanged(this.#good.sources)) {
+  load(): Value {
+    if (this.#good !== undefined && this.isCurrent) {
       this.#asked = [...this.#good.sources.keys()]
-      return { value: this.#good.value, isChanged: false }
+      return this.#good.value
     }
     const sources = new Map<string, Source>()
     const asked = new Set<string>()
@@ -66,7 +71,7 @@ class ParsedFile<Value> {
         return text
       })
       this.#good = { value, sources }
-      return { value, isChanged: true }
+      return value
     } finally {
       this.#asked = [...asked]
     }
@@ -112,8 +117,8 @@ function parseApiKeysFile({ apiKeys: file }: CallerFilePaths): ParsedFile<ApiKey
 /** Loads the files once. Throws `PosternError` with everything that is wrong in the first bad one. */
 export function loadCallerFiles(paths: CallerFilePaths): CallerFiles {
   return {
-    products: parseProductsFile(paths).load().value,
-    apiKeys: parseApiKeysFile(paths).load().value,
+    products: parseProductsFile(paths).load(),
+    apiKeys: parseApiKeysFile(paths).load(),
   }
 }
 
@@ -142,7 +147,7 @@ export class FollowedCallerFiles {
     this.#options = options
     this.#products = parseProductsFile(options.paths)
     this.#apiKeys = parseApiKeysFile(options.paths)
-    this.#current = { products: this.#products.load().value, apiKeys: this.#apiKeys.load().value }
+    this.#current = { products: this.#products.load(), apiKeys: this.#apiKeys.load() }
   }
 
   /** Loads and begins to watch. Throws `PosternError` with everything that is wrong in the first bad file. */
@@ -153,6 +158,8 @@ export class FollowedCallerFiles {
       { clock, logger, onChange: () => void files.reload() },
       files.#asked,
     )
+    // They were read before they were watched.
+    if (!files.#products.isCurrent || !files.#apiKeys.isCurrent) await files.reload()
     return files
   }
 
@@ -175,24 +182,50 @@ export class FollowedCallerFiles {
   }
 
   async #reload(): Promise<void> {
-    const products = this.#try('products', this.#products)
-    const apiKeys = this.#try('api-keys', this.#apiKeys)
-    await this.#watcher?.watch(this.#asked)
-    if (products === undefined || apiKeys === undefined) return
-    this.#current = { products, apiKeys }
-    this.#options.onFiles(this.#current)
+    const { products, apiKeys } = await this.#load()
+    if (products.kind === 'good' && apiKeys.kind === 'good') {
+      this.#take({ products: products.value, apiKeys: apiKeys.value })
+    } else {
+      this.#refuse('products', products)
+      this.#refuse('api-keys', apiKeys)
+    }
   }
 
-  #try<Value>(file: ConfigFile, parsed: ParsedFile<Value>): Value | undefined {
+  /** Again when a file was asked for that had not been watched yet: a change of it in between would be told to nobody. */
+  async #load(): Promise<{ products: Attempt<ProductMap>; apiKeys: Attempt<ApiKeys> }> {
+    const watched = new Set(this.#asked)
+    const products = attempt(() => this.#products.load())
+    const apiKeys = attempt(() => this.#apiKeys.load())
+    await this.#watcher?.watch(this.#asked)
+    const isWatched = this.#asked.every((file) => watched.has(file))
+    return isWatched ? { products, apiKeys } : this.#load()
+  }
+
+  #take(files: CallerFiles): void {
+    const { onReload, onFiles } = this.#options
+    const before = this.#current
+    this.#current = files
+    onReload('products', files.products === before.products ? 'unchanged' : 'accepted')
+    onReload('api-keys', files.apiKeys === before.apiKeys ? 'unchanged' : 'accepted')
+    onFiles(files)
+  }
+
+  #refuse(file: ConfigFile, loaded: Attempt<unknown>): void {
+    if (loaded.kind === 'good') return
     const { logger, onReload } = this.#options
-    try {
-      const { value, isChanged } = parsed.load()
-      onReload(file, isChanged ? 'accepted' : 'unchanged')
-      return value
-    } catch (error) {
-      logger.error('file not taken, the last good one serves', { file, error: messageOf(error) })
-      onReload(file, 'refused')
-      return undefined
-    }
+    logger.error('file not taken, the last good one serves', { file, error: loaded.error })
+    onReload(file, 'refused')
+  }
+}
+
+type Attempt<Value> =
+  | { readonly kind: 'good'; readonly value: Value }
+  | { readonly kind: 'bad'; readonly error: string }
+
+function attempt<Value>(load: () => Value): Attempt<Value> {
+  try {
+    return { kind: 'good', value: load() }
+  } catch (error) {
+    return { kind: 'bad', error: messageOf(error) }
   }
 }
