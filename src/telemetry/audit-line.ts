@@ -24,12 +24,12 @@ import type { DecisionRecord, Outcome, RecordedRequest } from './telemetry.ts'
  *         | { kind: svid, spiffe_id, subject, issuer, chain: [sha256 leaf first], not_after, authorities }
  *         | { kind: certificate, principal, subject, issuer, chain, not_after, authorities }
  *         | { kind: untrusted, reason, detail, claimed: { subject?, issuer?, spiffe_id?, sha256?, not_after? } },
- *     request?: { method, host, path, truncated? },
+ *     request?: { method, host, path, truncated? }, previous_reason?,
  *     decision: { outcome, reason, status?, retry_after?, upstream?, product?, principal?, consumer?, credential?, key?,
  *                 rule?, epoch, key_warned?, ignored_certificate?, steps: [{ name, outcome, detail }] },
  *     status?, request_bytes, reply_bytes, duration_ms, error?
  *
- * `time` is when it was decided. `chain` names the validated path, the anchor last. `key` is the id of the API key. Times are
+ * `time` is when it was decided. `previous_reason`: of a live connection that was judged again and ended. `chain` names the validated path, the anchor last. `key` is the id of the API key. Times are
  * RFC 3339 in UTC. Every text is bounded, and all but printable ASCII is escaped: no line can forge another or steer a
  * terminal, and its length is its size.
  *
@@ -51,6 +51,7 @@ export class AuditLines {
       `,"client":{"address":${quote(record.clientAddress, longestWord)},"port":${record.clientPort}}` +
       this.#peerText(record.peer) +
       (record.request === undefined ? '' : renderRequest(record.request)) +
+      (record.previousReason === undefined ? '' : `,"previous_reason":"${record.previousReason}"`) +
       this.#answerText(record.decision) +
       this.#stepsText(record.decision.steps) +
       renderOutcome(outcome)

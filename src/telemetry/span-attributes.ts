@@ -41,6 +41,8 @@ export function authorizeAttributes(record: DecisionRecord): Attributes {
   return {
     'postern.decision': decision.outcome,
     'postern.reason': decision.reason,
+    // Of a live connection that was judged again and ended.
+    'postern.previous_reason': record.previousReason,
     'postern.decision_id': bounded(record.id, longestWord),
     'postern.direction': record.direction,
     'postern.product': word(decision.product),

@@ -23,6 +23,11 @@ describe('a line of the audit log', () => {
     peer = await svidPeer()
   })
 
+  it('says which reason held before, of a live connection that was judged again', () => {
+    const line = parsed({ ...recordOf({ peer }), previousReason: 'svid_id' }) as object
+    assert.equal('previous_reason' in line && line.previous_reason, 'svid_id')
+  })
+
   it('holds everything that is needed to decide about an SVID again', () => {
     const { path } = peer
     assert.deepEqual(parsed(recordOf({ peer })), {

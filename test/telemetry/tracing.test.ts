@@ -157,6 +157,12 @@ describe('the span of a request', () => {
 })
 
 describe('the authorize span', () => {
+  it('says which reason held before, of a live connection that was judged again', async () => {
+    const peer = await svidPeer()
+    const { authorize } = await spansOf({ ...recordOf({ peer }), previousReason: 'svid_id' })
+    assert.equal(authorize?.attributes['postern.previous_reason'], 'svid_id')
+  })
+
   it('says everything of an allowed SVID', async () => {
     const peer = await svidPeer()
     const { leaf } = peer.path
