@@ -109,8 +109,13 @@ export class SpanPipeline {
 
   /** Exports what is waiting and releases the exporter; rejects when that fails. */
   async shutdown(): Promise<void> {
-    await this.#provider.shutdown()
-    this.disconnect()
+    try {
+      // The processor's own shutdown does not wait for batches on their way, whose connections would be cut below.
+      await this.flush()
+    } finally {
+      await this.#provider.shutdown()
+      this.disconnect()
+    }
   }
 
   /** Cuts the exporter's connections. */
