@@ -58,6 +58,11 @@ export class Workload {
     this.#answer = answer
   }
 
+  /** As at the start. */
+  answerWithEcho(): void {
+    this.#answer = echo
+  }
+
   async close(): Promise<void> {
     this.#server.closeAllConnections()
     await new Promise((resolve) => this.#server.close(resolve))
