@@ -64,25 +64,35 @@ export function readProducts(text: string, file: string): ProductsDraft {
 function readProduct(checker: Checker, name: string, value: unknown): DraftProduct {
   const path = ['products', name]
   checkName(checker, name, path)
+  const settings = checker.check(productSchema, value, path)
+  const callers = settings?.callers ?? listAt(value, 'callers').map(goodCaller)
   return {
     name,
     position: checker.source.keyPosition(path),
-    settings: checker.check(productSchema, value, path),
-    callers: readCallers(checker, listAt(value, 'callers'), [...path, 'callers']),
+    settings,
+    callers: callers.flatMap((caller, index) =>
+      caller === undefined ? [] : readCaller(checker, caller, [...path, 'callers', index]),
+    ),
     requestPositions: listAt(value, 'requests').map((_, index) =>
       checker.source.valuePosition([...path, 'requests', index]),
     ),
   }
 }
 
-/** Those that are good, also in a product that is not: they may be at odds with others. */
-function readCallers(checker: Checker, entries: readonly unknown[], path: Path): DraftCaller[] {
-  return entries.flatMap((entry, index) => {
-    const caller = callerSchema.safeParse(entry)
-    if (!caller.success) return []
-    const [kind, value] = Object.entries(caller.data)[0] as [DraftCaller['kind'], string]
-    return [{ kind, value, position: checker.source.valuePosition([...path, index]) }]
-  })
+type ParsedCaller = z.output<typeof callerSchema>
+
+/** A caller that is good, in a product that is not: it may be at odds with others all the same. */
+function goodCaller(value: unknown): ParsedCaller | undefined {
+  const caller = callerSchema.safeParse(value)
+  return caller.success ? caller.data : undefined
+}
+
+function readCaller(checker: Checker, caller: ParsedCaller, path: Path): DraftCaller[] {
+  const position = checker.source.valuePosition(path)
+  const { trustDomain, spiffeId, authority } = caller
+  if (trustDomain !== undefined) return [{ kind: 'trustDomain', value: trustDomain, position }]
+  if (spiffeId !== undefined) return [{ kind: 'spiffeId', value: spiffeId, position }]
+  return authority === undefined ? [] : [{ kind: 'authority', value: authority, position }]
 }
 
 function readAuthority(checker: Checker, alias: string, value: unknown): DraftAuthority {
