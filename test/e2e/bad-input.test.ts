@@ -241,8 +241,11 @@ describe('bad input on the port', () => {
         async () => (await mesh.postern.metric('postern_connections')) === 0,
       )
       // An aborted request is the only thing that a workload may see end too early.
-      const codes = mesh.workload.parserErrors.map((error) => 'code' in error && error.code)
-      assert.deepEqual([...new Set(codes)], ['HPE_INVALID_EOF_STATE'])
+      const early = ['HPE_INVALID_EOF_STATE', 'ECONNRESET']
+      const others = mesh.workload.parserErrors.filter(
+        (error) => !('code' in error && early.includes(String(error.code))),
+      )
+      assert.deepEqual(others, [])
     })
   })
 
