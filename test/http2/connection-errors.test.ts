@@ -639,6 +639,13 @@ describe('frames that are no error', () => {
     assert.equal(bench.events.body(1), 'hi')
   })
 
+  it('HEADERS of nothing but a priority are a header block of nothing', () => {
+    const bench = Bench.server()
+    bench.receive(frame(frameType.HEADERS, END | END_HEADERS | PRIORITY, 1, '\0\0\0\0\x0f'))
+    assert.deepEqual(bench.events.violations, ['pseudo_missing'])
+    assert.deepEqual(bench.events.faults, [])
+  })
+
   it('DATA is told as it arrives, and its end with the last piece', () => {
     const bench = Bench.server()
     const whole = data(1, 'hello world', END)

@@ -106,6 +106,19 @@ describe('sending within windows', () => {
     assert.equal(frames[1]?.payload.toString(), 'hello world')
   })
 
+  it('many small frames leave in few buffers of a bounded size', () => {
+    const bench = answered(60, setting.INITIAL_WINDOW_SIZE, 1_000_000)
+    bench.receive(windowUpdate(0, 1_000_000))
+    for (let i = 0; i < 60; i++) bench.connection.sendData(bench.stream(2 * i + 1), bytes(2_000))
+    const sizes = bench.connection.takeOutput().map((part) => part.length)
+    assert.equal(
+      sizes.reduce((sum, size) => sum + size, 0),
+      60 * 2_009,
+    )
+    assert.equal(sizes.length, 2)
+    assert.ok(Math.max(...sizes) <= 65_536)
+  })
+
   it('long pieces are passed on without a copy', () => {
     const bench = answered(1)
     const chunk = bytes(16_384)

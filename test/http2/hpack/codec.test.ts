@@ -144,6 +144,12 @@ describe('HPACK', () => {
       assert.equal(decoder.tableBytes, 34)
     })
 
+    it('takes a block of any length', () => {
+      const encoder = newEncoder()
+      const many = Array.from({ length: 200_000 }, (_, i) => (i % 2 === 0 ? ':status' : '200'))
+      assert.ok(encodeBlock(encoder, many).equals(Buffer.alloc(100_000, 0x88)))
+    })
+
     it('goes on indexing after a flood of names', () => {
       const encoder = newEncoder()
       const decoder = new HpackDecoder()
@@ -189,6 +195,19 @@ describe('HPACK', () => {
       assert.deepEqual(decodeBlock(decoder, twice), [':method', 'GET'])
       assert.equal(decoder.tableBytes, 0)
       assert.ok(isRefused(decoder, Buffer.from([0x80 | 62])))
+    })
+
+    it('keeps a table that is exactly full', () => {
+      const decoder = new HpackDecoder()
+      const twoEntries = Buffer.concat([
+        Buffer.from([0x3f, 68 - 31]),
+        literal(0x40, 'a', '1'),
+        literal(0x40, 'b', '2'),
+      ])
+      decodeBlock(decoder, twoEntries)
+      assert.equal(decoder.tableBytes, 68)
+      const both = Buffer.from([0x80 | 62, 0x80 | 63])
+      assert.deepEqual(decodeBlock(decoder, both), ['b', '2', 'a', '1'])
     })
 
     it('empties the table for an entry larger than it', () => {
