@@ -214,7 +214,6 @@ export class Http1Downstream implements ReplySink, Deadline {
 
   #onHead(head: RequestHead): void {
     this.#isRequestWhole = false
-    this.#isHeadTimed = false
     this.#awaitsContinue = head.expectsContinue
     this.#window.clear()
     this.#socket.expectNothingDiscarded()
@@ -246,8 +245,6 @@ export class Http1Downstream implements ReplySink, Deadline {
   #onEnd(trailers: Fields): void {
     this.#isRequestWhole = true
     this.#request?.requestEnd(trailers)
-    // A flush before the next pipelined head: it may take another connection to the workload.
-    this.#request?.requestFlush()
   }
 
   /** Answers what is no request. Where the reply to it has begun there is no place for another one. */

@@ -77,7 +77,6 @@ export class Http1Upstream implements Upstream {
 
   #dial(): Http1WorkloadConnection | undefined {
     const { connect, maxConnections = defaultMaxConnections } = this.#options
-    if (this.#all.size >= maxConnections) this.#idle.shift()?.destroy()
     if (this.#all.size >= maxConnections) return undefined
     const connection = new Http1WorkloadConnection(connect(), this.#options, {
       onIdle: () => this.#release(connection),

@@ -236,7 +236,7 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   /** The end of the connection is the end of a reply that names no other. */
   #onFin(): void {
     const reply = this.#reply
-    if (reply !== undefined && this.#isReplyBegun && this.#reader.finish()) {
+    if (reply !== undefined && this.#reader.finish()) {
       this.#complete(reply, this.#trailers ?? noFields, false)
     } else {
       this.#lose('the workload closed the connection before its reply was whole')

@@ -210,7 +210,7 @@ describe('Exchange', () => {
     workload.sent[0]!.reply.replyFailed(stale)
     assert.deepEqual(caller.told, ['head 502 ', 'end upstream_reset,'])
     caller.told.length = 0
-    open()
+    open().requestEnd([])
     workload.sent[1]!.reply.replyHead(headOf(200))
     workload.sent[1]!.reply.replyFailed(stale)
     assert.deepEqual(caller.told, ['head 200 ', 'failed upstream_reset'])

@@ -233,6 +233,8 @@ describe('forwarding over HTTP/1.1', () => {
     await caller.ended()
     assert.equal(caller.text.split('HTTP/1.1').length, 2)
     assert.equal(f.proxy.requests.length, 1)
+    caller.fin()
+    await eventually(() => f.proxy.downstreams.size === 0)
   })
 
   describe('with a caller that speaks HTTP/1.0', () => {
@@ -342,6 +344,22 @@ describe('forwarding over HTTP/1.1', () => {
       caller.write(Buffer.alloc(100 * 1024))
       await caller.ended()
       assert.match(caller.text, /no$/)
+    })
+
+    it('discards anew for each request', async () => {
+      await f.start()
+      const rest = 'x'.repeat(200_000)
+      const caller = await f.caller()
+      for (let i = 0; i < 3; i++) {
+        caller.write(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${rest.length + 1}\r\n\r\na`)
+        const workload = await f.workload.connection(i)
+        await workload.has('\r\n\r\na')
+        workload.write(ok('early'))
+        await caller.take('early')
+        caller.write(rest)
+      }
+      caller.write(get('/next'))
+      await (await f.workload.connection(3)).has('GET /next ')
     })
 
     it('streams in both directions at once', async () => {

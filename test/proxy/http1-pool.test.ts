@@ -284,22 +284,6 @@ describe('the retry on a new connection', () => {
     await caller.has(/^HTTP\/1\.1 504 .*upstream_timeout$/s)
     assert.equal(f.workload.connections.length, 1)
   })
-
-  it('makes room for itself when the limit of connections is reached', async () => {
-    await f.start({ maxConnections: 2 })
-    const [first, second] = [await f.caller(), await f.caller()]
-    for (const caller of [first, second]) caller.write(get('/'))
-    for (let i = 0; i < 2; i++) (await f.workload.connection(i)).write(ok('ok'))
-    await first.take('ok')
-    await second.take('ok')
-    for (const connection of f.workload.connections) connection.forget()
-    first.write(get('/x'))
-    await eventually(() => f.workload.connections.some((connection) => connection.text !== ''))
-    f.workload.connections.find((connection) => connection.text !== '')!.reset()
-    const fresh = await f.workload.connection(2)
-    await fresh.has('GET /x ')
-    assert.ok(f.proxy.upstream.connections <= 2)
-  })
 })
 
 describe('a workload that is slow', () => {

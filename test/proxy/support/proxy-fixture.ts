@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { FakeClock } from '../../support/fake-clock.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
 import { eventually } from './eventually.ts'
 import { PlainProxy, type PlainProxyOptions } from './plain-proxy.ts'
 import { RawSocket } from './raw-socket.ts'
@@ -19,14 +19,16 @@ export class ProxyFixture {
   #proxy: PlainProxy | undefined
   #workload: RawWorkload | undefined
   #callers: RawSocket[] = []
-  #clock: FakeClock | undefined
+  #clock = new FakeClock()
 
+  /** Time stands still for the proxy unless `clock` is moved: no deadline can stand in for what should have happened. */
   async start(
     options: Partial<PlainProxyOptions> & { readonly clock?: FakeClock } = {},
   ): Promise<void> {
-    this.#clock = options.clock
+    this.#clock = options.clock ?? new FakeClock()
     this.#workload = await RawWorkload.start()
-    this.#proxy = await PlainProxy.start({ upstreamPort: this.#workload.port, ...options })
+    const upstreamPort = this.#workload.port
+    this.#proxy = await PlainProxy.start({ upstreamPort, ...options, clock: this.#clock })
   }
 
   get proxy(): PlainProxy {
@@ -52,7 +54,7 @@ export class ProxyFixture {
     this.#callers = []
     try {
       await eventually(() => {
-        this.#clock?.advance(lingerMs)
+        this.#clock.advance(lingerMs)
         return proxy.downstreams.size === 0
       })
       await eventually(() => proxy.upstream.connections === proxy.upstream.idleConnections)
