@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '../../src/core/clock.ts'
@@ -126,32 +126,46 @@ describe('postern demo', function () {
     assertNothingIsLeft()
   })
 
-  describe('with a sidecar that is not as it should be', () => {
+  describe('with a process that is not as it should be', () => {
     let output: string
+    let children: ChildProcess[]
 
     /** The demo of the sources with the built program; `env` reaches the sidecar alone. */
-    async function run(env: Record<string, string>) {
+    async function run(env: Record<string, string>, onKept?: () => void) {
       output = ''
+      children = []
       const directory = folder.path('demo')
       mkdirSync(directory, { mode: 0o700 })
-      const spawnPostern: SpawnPostern = (args, added) =>
-        spawn(process.execPath, [builtPostern, ...args], {
+      const spawnPostern: SpawnPostern = (args, added) => {
+        const child = spawn(process.execPath, [builtPostern, ...args], {
           env: { ...added, ...(args[0] === 'run' ? env : {}) },
           stdio: 'pipe',
         })
+        children.push(child)
+        return child
+      }
       return runDemo(
-        { keep: false },
+        { keep: onKept !== undefined },
         {
           clock: systemClock,
           signal: new AbortController().signal,
           directory,
           program: [builtPostern],
           spawnPostern,
-          print: (line) => (output += `${line}\n`),
+          print: (line) => {
+            output += `${line}\n`
+            if (output.endsWith(endOfCommands)) onKept?.()
+          },
           paint: (_style, text) => text,
         },
       )
     }
+
+    afterEach(() => {
+      for (const child of children) {
+        assert.ok(child.exitCode !== null || child.signalCode !== null)
+      }
+    })
 
     it('sees a bad certificate that falls back to a key', async () => {
       const outcome = await run({ POSTERN_INBOUND_UNTRUSTED_CERTIFICATE: 'ignore' })
@@ -175,7 +189,16 @@ describe('postern demo', function () {
         assert.match(error.message, /exit code 64[^]*\n {2}.*POSTERN_INBOUND_LISTEN/)
         return true
       })
-      assert.equal(processesOf(folder.path('')), 0)
+    })
+
+    it('shows the last lines of one that ends while it stays', async () => {
+      const killSidecar = () => children.at(-1)?.kill('SIGKILL')
+
+      await assert.rejects(run({}, killSidecar), (error: Error) => {
+        assert.equal((error as NodeJS.ErrnoException).code, 'ERR_DEMO_FAILED')
+        assert.match(error.message, /^the sidecar ended \(SIGKILL\)/)
+        return true
+      })
     })
   })
 })

@@ -71,6 +71,12 @@ export class DemoProcess {
     }
   }
 
+  /** Resolves when it has ended, with what there is to say about that. */
+  async failure(): Promise<PosternError> {
+    await this.#ended
+    return this.#failure(`ended (${this.#end ?? 'unknown'})`)
+  }
+
   /** Ends it: SIGTERM, and SIGKILL when that does not help in 5 s. Resolves when it has ended. Idempotent. */
   async stop(): Promise<void> {
     const { clock } = this.#options

@@ -127,6 +127,11 @@ export class DemoStage {
     )
   }
 
+  /** Resolves when one of the processes has ended by itself, with what there is to say about that. */
+  failure(): Promise<PosternError> {
+    return Promise.race(this.#processes.map((process) => process.failure()))
+  }
+
   /** Ends the processes, the sidecar first. Idempotent; the files stay. */
   async close(): Promise<void> {
     for (const process of this.#processes.splice(0).reverse()) await process.stop()

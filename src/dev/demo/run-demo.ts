@@ -88,8 +88,13 @@ function summary(rows: readonly Row[], paint: Paint): string {
 async function stay(stage: DemoStage, { signal, print, program }: DemoContext): Promise<void> {
   print('\nStill running. Try these; Ctrl-C ends it.\n')
   for (const line of commandsToTry(stage, program)) print(line)
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => {
+  const failure = await Promise.race([aborted(signal), stage.failure()])
+  if (failure !== undefined && !signal.aborted) throw failure
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true })
   })
 }
