@@ -6,19 +6,20 @@ import { AuditLines } from './audit-line.ts'
 import { AuditLog, type AuditSink } from './audit-log.ts'
 import { type Environment, readTracingSettings } from './environment.ts'
 import { Metrics } from './metrics.ts'
-import type {
-  BundleValidity,
-  ConfigFile,
-  ConfigReloadResult,
-  ConnectionProtocol,
-  DecisionRecord,
-  HandshakeResult,
-  IdentityUpdateResult,
-  Outcome,
-  ReevaluationResult,
-  Telemetry,
-  Trace,
-  UpstreamErrorReason,
+import {
+  type BundleValidity,
+  type ConfigFile,
+  type ConfigReloadResult,
+  type ConnectionProtocol,
+  type DecisionRecord,
+  type HandshakeResult,
+  type IdentityUpdateResult,
+  isOfRequest,
+  type Outcome,
+  type ReevaluationResult,
+  type Telemetry,
+  type Trace,
+  type UpstreamErrorReason,
 } from './telemetry.ts'
 import { Tracing } from './tracing.ts'
 
@@ -81,7 +82,7 @@ export class Recorder implements Telemetry {
   }
 
   finished(trace: Trace, record: DecisionRecord, outcome: Outcome): void {
-    if (record.request !== undefined) {
+    if (isOfRequest(record)) {
       this.#metrics.requests.observe(record.decision.product, outcome.status, outcome.durationMs)
     }
     this.#tracing.finished(trace, record, outcome)

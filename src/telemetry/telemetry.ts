@@ -20,6 +20,13 @@ export interface DecisionRecord {
   readonly previousReason?: Reason
 }
 
+/** Whether a request is answered by the decision; one that ends a live connection only names the last request on it. */
+export function isOfRequest(
+  record: DecisionRecord,
+): record is DecisionRecord & { readonly request: RecordedRequest } {
+  return record.request !== undefined && record.previousReason === undefined
+}
+
 export type RecordedProtocol = 'http/1.1' | 'h2' | 'tcp' | 'websocket' | 'handshake'
 
 /** What a product's `requests` rules look at. Texts may be of any length: they are cut where they are written. */

@@ -14,7 +14,13 @@ import {
   spanName,
 } from './span-attributes.ts'
 import { type LostSpansReason, SpanPipeline } from './span-pipeline.ts'
-import type { DecisionRecord, Outcome, Recording, Trace } from './telemetry.ts'
+import {
+  type DecisionRecord,
+  isOfRequest,
+  type Outcome,
+  type Recording,
+  type Trace,
+} from './telemetry.ts'
 import {
   type CallerSpan,
   formatTraceparent,
@@ -96,7 +102,7 @@ export class Tracing {
   /** The `authorize` span: below the span of the request, or alone where there is no HTTP request. */
   decided(trace: Trace, record: DecisionRecord): void {
     if (trace.recording === undefined || this.#pipeline === undefined) return
-    const isAlone = record.request === undefined
+    const isAlone = !isOfRequest(record)
     const { decision } = record
     this.#pipeline.span({
       name: 'authorize',
@@ -114,8 +120,8 @@ export class Tracing {
 
   /** The span of the request. */
   finished(trace: Trace, record: DecisionRecord, outcome: Outcome): void {
+    if (trace.recording === undefined || !isOfRequest(record)) return
     const { request } = record
-    if (trace.recording === undefined || request === undefined) return
     const error = spanError(outcome, record.direction)
     this.#pipeline?.span({
       name: spanName(request.method),

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { watch } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FileWatcher } from '../../src/config/file-watcher.ts'
-import { systemClock } from '../../src/core/clock.ts'
+import { type Clock, systemClock } from '../../src/core/clock.ts'
 import { silentLogger } from '../../src/core/logger.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 
 describe('FileWatcher', () => {
   let directory: string
@@ -25,12 +28,17 @@ describe('FileWatcher', () => {
     await rm(directory, { recursive: true })
   })
 
-  async function start(file: string, pollMs = 60_000): Promise<void> {
+  async function start(
+    file: string,
+    pollMs = 60_000,
+    clock: Clock = systemClock,
+    settleMs = 20,
+  ): Promise<void> {
     const onChange = () => {
       changes++
       for (const waiter of waiters.splice(0)) waiter()
     }
-    const options = { clock: systemClock, logger: silentLogger, settleMs: 20, pollMs, onChange }
+    const options = { clock, logger: silentLogger, settleMs, pollMs, onChange }
     watcher = await FileWatcher.start(options, [file])
   }
 
@@ -122,17 +130,30 @@ describe('FileWatcher', () => {
   })
 
   it('looks at a file in a directory that is never quiet', async () => {
+    const clock = new FakeClock()
     const file = join(directory, 'a.yaml')
     await writeFile(file, 'one')
-    await start(file)
+    await start(file, 60_000, clock, 100)
+    const heard = watch(directory)
+    const noise = async () => {
+      const event = once(heard, 'change')
+      await writeFile(join(directory, 'log'), String(clock.monotonic()))
+      await event
+    }
     const change = changed()
     await writeFile(file, 'two')
-    const noise = setInterval(
-      () => void writeFile(join(directory, 'log'), String(Math.random())),
-      5,
-    )
+    await until(() => clock.nextTimerMs === 100)
+    for (let i = 1; i <= 11; i++) {
+      clock.advance(90)
+      await noise()
+      await until(() => clock.nextTimerMs === 100)
+    }
+    clock.advance(90)
+    await noise()
+    await turn()
+    clock.advance(10)
+    heard.close()
     await change
-    clearInterval(noise)
     assert.equal(changes, 1)
   })
 
@@ -175,3 +196,11 @@ describe('FileWatcher', () => {
     await rename(join(directory, '..data_tmp'), join(directory, '..data'))
   }
 })
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await turn()
+}

@@ -521,6 +521,19 @@ describe('decide', () => {
     assert.equal(decideOn({ peer, limiter, nowMs: now + 1_000 }).outcome, 'allow')
   })
 
+  it('rounds the time to wait up to whole seconds', () => {
+    const perMinute = { ...limit, periodMs: 60_000 }
+    const map = mapOf(product('slow', { callers: ['trustDomain: a.example'], limit: perMinute }))
+    const input = {
+      peer: svid('spiffe://a.example/x'),
+      trust: trustOf({ products: map }),
+      limiter: new RateLimiter(),
+    }
+    decideOn(input)
+    const denied = decideOn({ ...input, nowMs: now + 1_500 })
+    assert.deepEqual(pick(denied, ['retryAfterSeconds']), { retryAfterSeconds: 59 })
+  })
+
   it('counts no request that a rule refused before the limit', () => {
     const request = { method: 'GET', host: 'api.example', path: '/' }
     const reading = svid('spiffe://corp.example/reading')

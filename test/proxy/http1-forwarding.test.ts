@@ -233,6 +233,7 @@ describe('forwarding over HTTP/1.1', () => {
     await caller.ended()
     assert.equal(caller.text.split('HTTP/1.1').length, 2)
     assert.equal(f.proxy.requests.length, 1)
+    caller.write(get('/3'))
     caller.fin()
     await eventually(() => f.proxy.downstreams.size === 0)
   })

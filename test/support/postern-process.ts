@@ -291,7 +291,7 @@ export function temporaryDirectory(): Promise<string> {
 }
 
 /** Writes each file; private, because some hold keys. */
-export async function writeFiles(directory: string, files: Files): Promise<void> {
+async function writeFiles(directory: string, files: Files): Promise<void> {
   for (const [name, content] of Object.entries(files)) {
     const path = join(directory, name)
     await mkdir(dirname(path), { recursive: true })

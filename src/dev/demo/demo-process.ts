@@ -27,6 +27,8 @@ export class DemoProcess {
   readonly #child: ChildProcessWithoutNullStreams
   readonly #options: DemoProcessOptions
   readonly #lastLines: string[] = []
+  readonly #exited: Promise<void>
+  /** It has ended and all its output was read. */
   readonly #ended: Promise<void>
   /** How it ended. */
   #end: string | undefined
@@ -35,13 +37,16 @@ export class DemoProcess {
   constructor(child: ChildProcessWithoutNullStreams, options: DemoProcessOptions) {
     this.#child = child
     this.#options = options
-    this.#ended = new Promise((resolve) => {
-      const note = (end: string) => {
-        this.#end ??= end
-        resolve()
-      }
-      child.once('error', (error) => note(error.message))
-      child.once('close', (code, signal) => note(signal ?? `exit code ${code ?? -1}`))
+    const failed = new Promise<string>((resolve) => {
+      child.once('error', (error) => resolve(error.message))
+    })
+    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+    const closed = new Promise<string>((resolve) => {
+      child.once('close', (code, signal) => resolve(signal ?? `exit code ${code ?? -1}`))
+    })
+    this.#exited = Promise.race([exited, failed.then(() => undefined)])
+    this.#ended = Promise.race([failed, closed]).then((end) => {
+      this.#end = end
     })
     // A process that is gone says so by its end.
     child.stdin.on('error', () => undefined)
@@ -82,7 +87,7 @@ export class DemoProcess {
     const { clock } = this.#options
     this.#child.kill('SIGTERM')
     const killer = clock.setTimer(killAfterMs, () => this.#child.kill('SIGKILL'))
-    await this.#ended
+    await this.#exited
     killer.cancel()
   }
 

@@ -63,7 +63,7 @@ describe('DemoProcess', () => {
 
   it('waits only so long', async () => {
     const clock = new FakeClock()
-    const process = start('sleep 60', { clock, patienceMs: 50 })
+    const process = start('exec sleep 60', { clock, patienceMs: 50 })
     let looks = 0
     const waiting = process.until('something', () => {
       looks++
@@ -81,7 +81,7 @@ describe('DemoProcess', () => {
 
   it('ends a wait when the signal aborts', async () => {
     const abort = new AbortController()
-    const process = start('sleep 60', { signal: abort.signal })
+    const process = start('exec sleep 60', { signal: abort.signal })
     const waiting = process.until('something', () => undefined)
 
     abort.abort()
@@ -90,12 +90,23 @@ describe('DemoProcess', () => {
   })
 
   it('stops a process that obeys, also twice', async () => {
-    const process = start('sleep 60')
+    const process = start('exec sleep 60')
 
     await process.stop()
     await process.stop()
 
     assert.equal(child.signalCode, 'SIGTERM')
+  })
+
+  it('does not wait for what a stopped process has left behind', async () => {
+    const process = start('sleep 5 & echo started; wait')
+    await once(child.stdout, 'data')
+
+    await process.stop()
+
+    assert.equal(child.signalCode, 'SIGTERM')
+    child.stdout.destroy()
+    child.stderr.destroy()
   })
 
   it('kills a process that does not obey', async () => {
