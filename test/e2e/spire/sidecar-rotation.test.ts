@@ -1,0 +1,26 @@
+import { requireSpire } from '../../support/spire.ts'
+import { rotationRows } from '../trust/support/rotation-rows.ts'
+import { SpireWorld } from './support/spire-world.ts'
+
+describe('rotation with a real SPIRE', function () {
+  this.timeout(60_000)
+
+  let world: SpireWorld | undefined
+
+  before(async function () {
+    world = await SpireWorld.start(requireSpire(this))
+  })
+
+  afterEach(function () {
+    world?.cluster.printLogsIfFailed(this)
+  })
+
+  after(() => world?.close())
+
+  rotationRows(() => started())
+
+  function started(): SpireWorld {
+    if (world === undefined) throw new TypeError('SPIRE was not started')
+    return world
+  }
+})
