@@ -155,7 +155,7 @@ export class FollowedCallerFiles {
     const files = new FollowedCallerFiles(options)
     const { clock, logger } = options
     files.#watcher = await FileWatcher.start(
-      { clock, logger, onChange: () => void files.reload() },
+      { clock, logger, onChange: () => void files.#queueReload() },
       files.#asked,
     )
     // They were read before they were watched.
@@ -169,6 +169,11 @@ export class FollowedCallerFiles {
 
   /** Reads all files again. Resolves when what they say is in force, or was refused. */
   reload(): Promise<void> {
+    this.#watcher?.forget()
+    return this.#queueReload()
+  }
+
+  #queueReload(): Promise<void> {
     this.#reloading = this.#reloading.then(() => this.#reload())
     return this.#reloading
   }

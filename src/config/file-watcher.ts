@@ -64,6 +64,14 @@ export class FileWatcher {
     this.#keep(await lookAtAll(added, this.#looks))
   }
 
+  /**
+   * Somebody else reads the files now, so that what was seen last says nothing any more: a file that changes and changes
+   * back between two looks must still be told of.
+   */
+  forget(): void {
+    this.#looks = new Map(Array.from(this.#looks.keys(), (file) => [file, unreadable]))
+  }
+
   /** Idempotent; waits for a comparison that is under way. */
   async close(): Promise<void> {
     this.#closed = true

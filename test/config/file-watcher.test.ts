@@ -167,6 +167,17 @@ describe('FileWatcher', () => {
     await change
   })
 
+  it('tells of a file that is as it was, when somebody else has read it meanwhile', async () => {
+    const file = join(directory, 'a.yaml')
+    await writeFile(file, 'one')
+    await start(file)
+    watcher?.forget()
+    const change = changed()
+    await writeFile(file, 'one')
+    await change
+    assert.equal(changes, 1)
+  })
+
   it('does not hang at a named pipe', async () => {
     const file = join(directory, 'pipe')
     execFileSync('mkfifo', [file])
