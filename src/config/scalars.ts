@@ -15,18 +15,20 @@ interface TextOptions {
   readonly expected: string
   /** For the JSON Schema only: what is checked is `read`. */
   readonly pattern?: string
+  /** The value may be a key that was put in the wrong place: messages leave it out. */
+  readonly isSecret?: boolean
 }
 
 /** A text that stands for a value. `read` gives undefined for what is not expected, or throws an error that says more. */
 function text<T>(options: TextOptions, read: (text: string) => T | undefined) {
-  const { expected, pattern } = options
+  const { expected, pattern, isSecret = false } = options
   return z
     .string({ error: ({ input }) => `is ${whatIs(input)}, expected ${expected}` })
     .meta(pattern === undefined ? {} : { pattern })
     .transform((written, context) => {
       const [value, fault] = attempt(() => read(written))
       if (value !== undefined) return value
-      const message = fault ?? `${quoted(written)} is not ${expected}`
+      const message = fault ?? `${isSecret ? 'this' : quoted(written)} is not ${expected}`
       context.issues.push({ code: 'custom', input: written, message })
       return z.NEVER
     })
@@ -174,8 +176,8 @@ export const filePath = text({ expected: 'the path of a file' }, (written) =>
 /** Shapes of texts that are read without a schema too. */
 export const shapes = {
   name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
-  consumer: /^[!-~](?:[ -~]{0,126}[!-~])?$/,
-  keyId: /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/,
+  consumer: /^(?!pst_)[!-~](?:[ -~]{0,126}[!-~])?$/,
+  keyId: /^(?!pst_)[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/,
   sha256: /^[0-9a-f]{64}$/,
 }
 
@@ -184,11 +186,16 @@ export const name = shaped('a name of 1 to 63 letters, digits, ., _ and -', shap
 
 /** Who a key was issued to. It goes into a header. */
 export const consumer = shaped(
-  'a name of 1 to 128 ASCII characters without a space at either end',
+  'a name of 1 to 128 ASCII characters without a space at either end, and no key',
   shapes.consumer,
+  true,
 )
 
-export const keyId = shaped('an id of 1 to 64 letters, digits, _ and -', shapes.keyId)
+export const keyId = shaped(
+  'an id of 1 to 64 letters, digits, _ and -, and no key',
+  shapes.keyId,
+  true,
+)
 
 /** A digest in lower case. What is there is never shown: it may be the key itself. */
 export const sha256 = z
@@ -204,9 +211,9 @@ export const method = shaped('an HTTP method in upper case such as GET', /^[A-Z]
 /** Text for people. */
 export const description = shaped('a text of at most 1000 characters', /^[^]{0,1000}$/)
 
-function shaped(expected: string, shape: RegExp) {
-  const pattern = shape.source
-  return text({ expected, pattern }, (written) => (shape.test(written) ? written : undefined))
+function shaped(expected: string, shape: RegExp, isSecret = false) {
+  const options = { expected, pattern: shape.source, isSecret }
+  return text(options, (written) => (shape.test(written) ? written : undefined))
 }
 
 const checkedTrustDomain = checkedBy((written) => TrustDomain.parse(written))

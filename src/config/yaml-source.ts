@@ -141,11 +141,16 @@ function* boundedTokens(text: string, parser: Parser): Generator<CST.Token> {
 function syntaxFaults(document: Document.Parsed): Fault[] {
   const faults = [...document.errors, ...document.warnings].map(({ pos, message }) => ({
     offset: pos[0],
-    message: `is not valid YAML: ${message}`,
+    message: `is not valid YAML: ${withoutSource(message)}`,
   }))
   const { explicit, version } = document.directives.yaml
   if (explicit !== true || version === '1.2') return faults
   return [{ offset: 0, message: `is YAML ${version}, expected 1.2` }, ...faults]
+}
+
+/** Some messages end in what stands in the file, which may be a key. */
+function withoutSource(message: string): string {
+  return message.replace(/: ".*/s, '')
 }
 
 /** Turns nodes into plain values. Throws `Excess` where it stops. */

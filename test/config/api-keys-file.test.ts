@@ -85,6 +85,7 @@ keys:
         fileOf(good.replace(', consumer: acme', '')),
         '3:5 keys[0].consumer',
       ],
+      ['an entry with one key twice', fileOf(good.replace(' }', ', id: k_2 }')), '3:127'],
       [
         'an unknown key',
         fileOf(good.replace(' }', ', expire: 2027-01-01 }')),
@@ -136,12 +137,20 @@ keys:
       })
     }
 
-    it('a key in place of its digest, and does not repeat it', () => {
-      const key = 'pst_k_1_verysecret'
-      const [problem] = problemsOf(() => parse(fileOf(good.replace(hex, key))))
-      assert.equal(problem?.path, 'keys[0].sha256')
-      assert.ok(!JSON.stringify(problem).includes('verysecret'))
-    })
+    const key = 'pst_k_1_verysecret'
+    const misplaced: Readonly<Record<string, string>> = {
+      'of its digest': good.replace(hex, key),
+      'of its id': good.replace('k_1', key),
+      'of its consumer': good.replace('acme', key),
+      'of an entry': `"${key}`,
+      'of an entry, after a bracket': `} ${key}`,
+    }
+    for (const [place, entry] of Object.entries(misplaced)) {
+      it(`a key in place ${place}, and does not repeat it`, () => {
+        const problems = problemsOf(() => parse(fileOf(entry)))
+        assert.ok(!JSON.stringify(problems).includes('verysecret'), JSON.stringify(problems))
+      })
+    }
 
     it('a large file with a line of another form, naming the line', () => {
       const entries = Array.from({ length: 70_000 }, (_, i) =>

@@ -96,12 +96,12 @@ const cases: Readonly<Record<string, Case>> = {
   consumer: {
     schema: scalars.consumer,
     good: same('acme', 'Acme, Inc. <x@y>', 'a', '"quoted"'),
-    bad: ['', ' acme', 'acme ', 'a\nb', 'a\r', 'Müller', 'x'.repeat(129)],
+    bad: ['', ' acme', 'acme ', 'a\nb', 'a\r', 'Müller', 'x'.repeat(129), 'pst_k_1_x'],
   },
   'key id': {
     schema: scalars.keyId,
     good: same('k_8f3a2c91', '1', 'a-b'),
-    bad: ['', '_a', 'a.b', 'a b', 'x'.repeat(65)],
+    bad: ['', '_a', 'a.b', 'a b', 'x'.repeat(65), 'pst_k_1_x'],
   },
   'SHA-256': {
     schema: scalars.sha256,
@@ -190,7 +190,7 @@ describe('scalars', () => {
           assert.equal(result.success, false)
           assert.match(
             result.error.issues[0]?.message ?? '',
-            /^(is |"|SPIFFE ID |trust domain |spiffe:)/,
+            /^(is |this |"|SPIFFE ID |trust domain |spiffe:)/,
           )
         })
       }
