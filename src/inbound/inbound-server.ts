@@ -37,6 +37,8 @@ export class InboundServer {
   readonly #options: InboundServerOptions
   readonly #listener: Server
   readonly #connections: LiveConnections
+  /** All that were accepted: also those that are in their handshake, which nobody else could end. */
+  readonly #sockets = new Set<Socket>()
   #tls: TlsServer | undefined
   #hasIdentity = false
   #draining = false
@@ -126,6 +128,7 @@ export class InboundServer {
     this.#draining = true
     this.#listener.close()
     this.#connections.destroy()
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   #listen(): Promise<void> {
@@ -155,6 +158,8 @@ export class InboundServer {
   #accept(socket: Socket): void {
     // A reset can arrive before any protocol has taken the socket.
     socket.on('error', () => socket.destroy())
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
     if (this.#options.plaintext === 'allow' && this.#options.protocol === 'http')
       this.#detect(socket)
     else this.#beginTls(socket)
