@@ -116,7 +116,6 @@ export class Http2ReplyStream implements ReplySink, Deadline {
   // The reply, from the exchange.
 
   replyInformational(status: number, fields: Fields): void {
-    if (this.#stream.hasLocalHead) return
     this.#owner.connection.informational(this.#stream, status, fields)
   }
 

@@ -127,7 +127,8 @@ export class Http2RequestStream implements RequestSink, Deadline {
   ended(trailers: Fields): void {
     const reply = this.#reply
     this.#release()
-    this.#endRequest()
+    // The rest of the request has no reader any more.
+    if (!this.#stream.isLocalEnded) this.#reset()
     reply?.replyEnd(trailers)
   }
 
@@ -180,12 +181,6 @@ export class Http2RequestStream implements RequestSink, Deadline {
     this.deadlineMs = isWorkloadsTurn
       ? this.#owner.deadlines.nowMs() + this.#owner.responseTimeoutMs
       : Infinity
-  }
-
-  /** After the whole reply the rest of the request has no reader; only an end that can leave at once still does. */
-  #endRequest(): void {
-    const { isLocalEnded, isEnding, bufferedBytes } = this.#stream
-    if (!isLocalEnded && !(isEnding && bufferedBytes === 0)) this.#reset()
   }
 
   #reset(): void {

@@ -257,6 +257,20 @@ describe('receiving within windows', () => {
     assert.equal(bench.events.body(1).length, 20)
   })
 
+  it('padding is given back to the connection too', () => {
+    const bench = Bench.server({ limits: { ...limits, connectionWindowBytes: 65_535 } })
+    const padding = Buffer.concat([Buffer.from([255]), Buffer.from('x'), bytes(255)])
+    let updates: string[] = []
+    for (let i = 0; i < 300; i++) {
+      bench.receive(headers(2 * i + 1, post()), frame(0, 0x8, 2 * i + 1, padding))
+      bench.connection.respond(bench.stream(2 * i + 1), 200, [], true)
+      bench.receive(data(2 * i + 1, '', END))
+      updates = [...updates, ...bench.frames().filter((line) => line.startsWith('WINDOW_UPDATE 0'))]
+    }
+    assert.deepEqual(bench.events.faults, [])
+    assert.equal(updates.length, 2)
+  })
+
   it('no stream window is given back after the end', () => {
     const bench = Bench.server({ limits })
     bench.receive(headers(1, post()), data(1, bytes(1_000), END))

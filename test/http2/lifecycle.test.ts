@@ -156,6 +156,15 @@ describe('a server connection', () => {
     assert.deepEqual(bench.output().subarray(0, expected.length), expected)
   })
 
+  it('passes its header table through every size that the client asked for', () => {
+    const bench = Bench.server()
+    bench.receive(settings(setting.HEADER_TABLE_SIZE, 0, setting.HEADER_TABLE_SIZE, 4_096))
+    bench.receive(headers(1, get(), END))
+    bench.output()
+    bench.connection.respond(bench.stream(1), 204, [], true)
+    assert.equal(bench.output().subarray(9).toString('hex'), '203fe11f89')
+  })
+
   it('knows when both sides know the settings', () => {
     const bench = Bench.untouchedClient()
     assert.equal(bench.connection.isSettled, false)

@@ -229,6 +229,18 @@ describe('the time of a caller of HTTP/2', () => {
     await caller.raw.ended()
   })
 
+  it('ends inside a header block with all that is under way', async () => {
+    await started()
+    const caller = await fixture.caller()
+    caller.send(headers(1, get().with(7, '/hang'), END), headers(3, get(), END).subarray(0, 12))
+    const workload = await fixture.upstream()
+    await workload.has('HEADERS 1 GET /hang end')
+    fixture.clock.advance(5_500)
+    await workload.has(`RST_STREAM 1 code=${h2.CANCEL}`)
+    await caller.raw.ended()
+    assert.equal(fixture.proxy.downstreams.size, 1, 'the caller has not closed its side yet')
+  })
+
   it('does not end when every read ends inside some header block', async () => {
     await started()
     const caller = await fixture.caller()
@@ -332,6 +344,37 @@ describe('draining a connection of HTTP/2', () => {
     downstream!.drain()
     await caller.has('GOAWAY last=0 code=0')
     await caller.raw.ended()
+  })
+
+  it('asked for twice takes no longer', async () => {
+    await fixture.start()
+    const caller = await fixture.caller()
+    caller.ignorePing()
+    const [downstream] = fixture.proxy.downstreams
+    downstream!.drain()
+    await caller.has('PING')
+    fixture.clock.advance(1_500)
+    downstream!.drain()
+    await settle()
+    fixture.clock.advance(1_000)
+    await caller.has('GOAWAY last=0 code=0')
+    await caller.raw.ended()
+    downstream!.drain()
+    fixture.clock.advance(2_500)
+    await eventually(() => fixture.proxy.downstreams.size === 0)
+  })
+
+  it('a caller that goes on talking is not listened to for ever', async () => {
+    await fixture.start()
+    const caller = await fixture.caller()
+    const [downstream] = fixture.proxy.downstreams
+    downstream!.drain()
+    await caller.raw.ended()
+    for (let i = 0; i < 300; i++) caller.send(Buffer.alloc(100_000))
+    for (let i = 0; i < 20; i++) await settle()
+    assert.ok(caller.raw.socket.writableLength > 0)
+    fixture.clock.advance(2_500)
+    await eventually(() => fixture.proxy.downstreams.size === 0)
   })
 
   it('a caller that does not close its side is cut', async () => {

@@ -27,6 +27,9 @@ const pieces = bodyBytes / piece.length
 /** A window, what one read brings more, and what a socket takes before it asks to wait. */
 const mostHeldBytes = 128 * 1024 + 64 * 1024 + 64 * 1024
 
+/** What one turn hands to a socket before it asks to wait: data, and the heads of its frames. */
+const mostUnwrittenBytes = 128 * 1024 + 32 * 1024
+
 type Serve = (request: Readable & { url?: string | undefined }, response: Writable) => void
 
 /** Node's own server of either protocol. */
@@ -68,7 +71,7 @@ function call(protocol: 'http1' | 'h2', port: number, method: string): Call {
   return {
     body: stream,
     reply: once(stream, 'response').then(() => stream),
-    end: () => session.close(),
+    end: () => session.destroy(),
   }
 }
 
@@ -243,6 +246,8 @@ describe('a caller that reads slowly', () => {
     await caller.has('HEADERS 1 200')
     caller.raw.socket.pause()
     await standsStill(() => proxy.heldBytes)
+    assert.ok(proxy.unwrittenBytes > 0)
+    assert.ok(proxy.unwrittenBytes <= mostUnwrittenBytes, `${proxy.unwrittenBytes} bytes`)
     const [downstream] = proxy.downstreams
     downstream!.drain()
     for (let i = 0; i < 10; i++) {
@@ -255,5 +260,29 @@ describe('a caller that reads slowly', () => {
     caller.raw.destroy()
     await eventually(() => proxy.downstreams.size === 0)
     assert.deepEqual(proxy.bugs, [])
+  })
+})
+
+describe('a workload that does not read', () => {
+  const fixture = useHttp2()
+
+  it('makes the caller wait however large its windows are', async () => {
+    await fixture.start()
+    const caller = call('h2', fixture.proxy.port, 'POST')
+    caller.body.on('error', () => undefined)
+    caller.reply.catch(() => undefined)
+    caller.body.write('hello')
+    const workload = await fixture.upstream(0, setting.INITIAL_WINDOW_SIZE, 2 ** 30)
+    workload.send(windowUpdate(0, 2 ** 30))
+    await workload.has('DATA 1 5')
+    workload.raw.socket.pause()
+    pour(caller.body).catch(() => undefined)
+    await eventually(() => fixture.proxy.unwrittenBytes > 0)
+    await standsStill(() => fixture.proxy.heldBytes)
+    const { heldBytes, unwrittenBytes } = fixture.proxy
+    assert.ok(heldBytes <= mostHeldBytes, `${heldBytes} bytes held`)
+    assert.ok(unwrittenBytes <= mostUnwrittenBytes, `${unwrittenBytes} bytes unwritten`)
+    workload.raw.reset()
+    caller.end()
   })
 })

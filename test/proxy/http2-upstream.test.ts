@@ -374,6 +374,34 @@ describe('the connections to a workload of HTTP/2', () => {
     await caller.has('HEADERS 5 200 end')
   })
 
+  it('carry at most 128 requests each, whatever the workload allows', async () => {
+    await fixture.start()
+    const caller = await fixture.caller()
+    caller.send(headers(1, get(), END))
+    const first = await fixture.upstream()
+    await first.has('SETTINGS ack')
+    const other = await fixture.caller()
+    const ids = Array.from({ length: 99 }, (_, i) => 2 * i + 3)
+    caller.send(...ids.map((id) => headers(id, get(), END)))
+    await first.has('HEADERS 199 GET / end')
+    other.send(...ids.map((id) => headers(id, get(), END)))
+    const second = await fixture.upstream(1)
+    await second.has(`HEADERS ${2 * (199 - 128) - 1} GET / end`)
+    await first.has(`HEADERS ${2 * 128 - 1} GET / end`)
+  })
+
+  it('are used again for what was refused when there can be no new one', async () => {
+    await fixture.start({ maxUpstreamConnections: 1 })
+    const caller = await fixture.caller()
+    caller.send(headers(1, get(), END))
+    const first = await fixture.upstream()
+    await first.has('HEADERS 1 GET / end')
+    first.send(rstStream(1, h2.REFUSED_STREAM))
+    await first.has('HEADERS 3 GET / end')
+    first.send(ok(3))
+    await caller.has('HEADERS 1 200 end')
+  })
+
   it('of which one takes no body are left alone by new requests', async () => {
     await fixture.start()
     const caller = await fixture.caller()
@@ -489,16 +517,17 @@ describe('an early reply of a workload of HTTP/2', () => {
     await caller.has('HEADERS 3 200 end')
   })
 
-  it('lets the end of a request that is whole already leave', async () => {
+  it('gives the caller no credit for the rest, even when it does not take the reply', async () => {
     await fixture.start()
-    const caller = await fixture.caller()
-    caller.send(headers(1, post()), data(1, 'whole', END))
-    const workload = await fixture.upstream(0, setting.INITIAL_WINDOW_SIZE, 5)
-    await workload.has('DATA 1 5 end')
-    workload.send(ok(1))
-    await caller.has('HEADERS 1 200 end')
+    const caller = await fixture.caller(setting.INITIAL_WINDOW_SIZE, 0)
+    caller.send(headers(1, post()))
+    const workload = await fixture.upstream()
+    await workload.has('HEADERS 1 POST /')
+    workload.send(headers(1, [':status', '413']), data(1, 'enough', END))
+    await caller.has('HEADERS 1 413')
+    for (let i = 0; i < 8; i++) caller.send(data(1, Buffer.alloc(16_384)))
     await settle()
-    assert.equal(workload.count(`RST_STREAM 1 code=${h2.CANCEL}`), 0)
+    assert.ok(!caller.frames.some((line) => line.startsWith('WINDOW_UPDATE 1')))
   })
 
   it('RST_STREAM with NO_ERROR after the whole reply is no failure', async () => {

@@ -45,6 +45,7 @@ export class AnyProxy implements RequestServer {
   readonly refusals: RefusedRequest[] = []
   readonly bugs: unknown[] = []
   readonly downstreams = new Set<Downstream>()
+  readonly downstreamSockets = new Set<Socket>()
   readonly upstreamSockets = new Set<Socket>()
   readonly upstream: Upstream
   /** Requests that are under way. */
@@ -80,6 +81,14 @@ export class AnyProxy implements RequestServer {
 
   get origin(): string {
     return `http://127.0.0.1:${this.port}`
+  }
+
+  /** Bytes that wait in sockets for callers and workload to read. */
+  get unwrittenBytes(): number {
+    return [...this.downstreamSockets, ...this.upstreamSockets].reduce(
+      (sum, socket) => sum + socket.writableLength,
+      0,
+    )
   }
 
   /** Streams of the callers' HTTP/2 connections that are not closed. */
@@ -178,7 +187,11 @@ export class AnyProxy implements RequestServer {
         ? new Http1Downstream(socket, this, { ...options, limits: {} })
         : new Http2Downstream(socket, this, options)
     this.downstreams.add(downstream)
-    socket.once('close', () => this.downstreams.delete(downstream))
+    this.downstreamSockets.add(socket)
+    socket.once('close', () => {
+      this.downstreams.delete(downstream)
+      this.downstreamSockets.delete(socket)
+    })
   }
 }
 
