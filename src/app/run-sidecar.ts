@@ -20,7 +20,7 @@ export interface RunSidecarContext {
   readonly version: string
   /** Begins the drain. */
   readonly shutdown: AbortSignal
-  /** Calls back when the operator asks for the files to be read again. */
+  /** Calls back when the operator asks for the files to be read again; the audit log was perhaps moved away. */
   readonly onReloadRequest: (listener: () => void) => void
 }
 
@@ -78,7 +78,10 @@ async function runWithTelemetry(
       logger,
       telemetry,
     })
-    context.onReloadRequest(() => void files.reload())
+    context.onReloadRequest(() => {
+      void files.reload()
+      void telemetry.reopenAudit()
+    })
     await serve(config, context, telemetry, sidecar)
   } finally {
     await files.close()

@@ -7,7 +7,9 @@ import { version } from '../version.ts'
 export function addRun(program: Command, terminal: Terminal): void {
   program
     .command('run')
-    .description('run the sidecar until SIGTERM; SIGHUP reads the files again')
+    .description(
+      'run the sidecar until SIGTERM; SIGHUP reads the files and opens the audit log again',
+    )
     .option('--config <file>', 'the configuration', 'postern.yaml')
     .action(async (flags: { readonly config: string }) => {
       const { loadConfig } = await import('../load-config.ts')
