@@ -45,7 +45,8 @@ describe("the same bytes to our server and to Node's", () => {
           if (ours.events.heads.has(id)) assertSame(ours, id, request)
           else assert.ok(isRefused(ours, id), `request ${id} is missing without a rule`)
         }
-        for (const id of ours.events.heads.keys()) assert.ok(nodes.has(id), `Node refuses ${id}`)
+        for (const id of ours.events.heads.keys())
+          assert.ok(nodes.has(id) || isNodeDeaf(ours, id), `Node refuses ${id}`)
       }),
       { numRuns: 300 },
     )
@@ -57,6 +58,18 @@ function assertSame(ours: Bench, id: number, request: NodeRequest): void {
   assert.ok(head !== undefined)
   const { method, scheme, authority, path, fields } = head
   assert.deepEqual({ method, scheme, authority, path, fields }, request)
+}
+
+/**
+ * Node ends the connection where RFC 9113 ends a stream only (5.1: frames on a stream that the client had ended), and where the
+ * client's GOAWAY (6.8) speaks of our streams and not of its own.
+ */
+function isNodeDeaf(ours: Bench, id: number): boolean {
+  const before = ours.log.slice(
+    0,
+    ours.log.findIndex((line) => line.startsWith(`request ${id} `)),
+  )
+  return before.some((line) => /^(?:goaway |violation \d+ stream_closed)/.test(line))
 }
 
 /** By a rule of the stream, a refusal with a status, or the end of the whole connection. */
