@@ -60,6 +60,12 @@ describe('files that change while the sidecar runs', () => {
     })
   }
 
+  /** Resolves when the audit log holds everything until now: it is written in order, and a moment late. */
+  async function allAudited(caller: Pick<Caller, 'call'>): Promise<void> {
+    const { json } = await caller.call()
+    await mesh.postern.audited(json.headers?.['x-request-id'])
+  }
+
   /** Audit lines of connections that a change of trust ended, after the first `lines`. */
   function endedSince(lines: number) {
     return mesh.postern.audit.slice(lines).filter(({ error }) => error === 'trust_changed')
@@ -210,6 +216,7 @@ describe('files that change while the sidecar runs', () => {
       const keyed = await mesh.keyCaller('one').open(version)
       const own = await checkout.open(version)
       for (const one of [partner, keyed, own]) assert.equal((await one.call()).status, 200)
+      await allAudited(own)
       const result = { result: 'ended' }
       const ended = await mesh.postern.metric('postern_connections_reevaluated_total', result)
       const lines = mesh.postern.audit.length
