@@ -15,7 +15,7 @@ import {
   type RequestSink,
 } from '../proxy/ends.ts'
 import type { ScannedRequest } from '../proxy/header-rules.ts'
-import type { PresentedChain } from '../tls/presented-chain.ts'
+import type { ConnectionFacts } from './connection-facts.ts'
 import type { InboundContext } from './context.ts'
 import { forwardedClientCert } from './forwarded-client-cert.ts'
 import { identityFields, type Origin } from './identity-fields.ts'
@@ -24,15 +24,6 @@ import type { LiveConnection } from './live-connections.ts'
 import { respond, respondDenied } from './respond.ts'
 
 type Allow = Extract<Decision, { outcome: 'allow' }>
-
-/** What is known of a connection when its requests begin. */
-export interface ConnectionFacts {
-  /** What TLS showed; 'plaintext' without TLS. */
-  readonly presented: PresentedChain | 'plaintext'
-  readonly protocol: 'http/1.1' | 'h2'
-  readonly clientAddress: string
-  readonly clientPort: number
-}
 
 const plaintext: Peer = { kind: 'plaintext' }
 

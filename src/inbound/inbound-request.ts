@@ -6,7 +6,7 @@ import type { ExchangeOutcome, ExchangeOwner } from '../proxy/exchange.ts'
 import type { ScannedRequest } from '../proxy/header-rules.ts'
 import type { DecisionRecord, RecordedRequest, Trace } from '../telemetry/telemetry.ts'
 import type { InboundContext } from './context.ts'
-import type { ConnectionFacts } from './inbound-connection.ts'
+import type { ConnectionFacts } from './connection-facts.ts'
 import { type ReplyForm, replyFormFor, respond, respondFailed } from './respond.ts'
 
 interface DecidedRequest {
