@@ -18,7 +18,12 @@ describe('scripts/demo.mjs', () => {
   const program = () => folder.path('dist/bin/postern.js')
 
   beforeEach(() => {
-    for (const name of ['scripts/demo.mjs', 'scripts/clean.mjs', 'scripts/lib/run.mjs']) {
+    for (const name of [
+      'scripts/demo.mjs',
+      'scripts/clean.mjs',
+      'scripts/lib/run.mjs',
+      'scripts/lib/build.mjs',
+    ]) {
       mkdirSync(dirname(folder.path(name)), { recursive: true })
       cpSync(join(root, name), folder.path(name))
     }

@@ -1,0 +1,49 @@
+/**
+ * The benchmarks that `npm run bench -- NAME ...` knows; a new one is a file of this folder and a row here.
+ *
+ * - `file`: a program, run by tsx with what stands behind `--`
+ * - `options`: what it takes there, each with its default
+ * - `needsBuild`: it runs dist/, which is built first when it is missing or old
+ */
+export const benchmarks = [
+  {
+    name: 'decide',
+    file: 'decide.ts',
+    measures: 'one decision, with 10 and 10,000 products, 10 and 1,000,000 keys',
+  },
+  {
+    name: 'epochs',
+    file: 'epochs.ts',
+    options: '[connections=10000] [certificates=1000]',
+    needsBuild: true,
+    measures:
+      'pauses of the event loop while live connections are judged again, memory of idle ones',
+  },
+  {
+    name: 'http1-codec',
+    file: 'http1-codec.ts',
+    measures: 'parsing and writing heads and bodies of HTTP/1.1',
+  },
+  {
+    name: 'http1-proxy',
+    file: 'http1-proxy.ts',
+    options: '[seconds=5] [connections=32]',
+    measures: 'one HTTP/1.1 request through both ends; Linux with two CPUs',
+  },
+  {
+    name: 'http2-codec',
+    file: 'http2-codec.ts',
+    measures: 'parsing and writing frames and header blocks of HTTP/2',
+  },
+  {
+    name: 'http2-proxy',
+    file: 'http2-proxy.ts',
+    options: '[seconds=5] [options of h2load ...]',
+    measures: 'one HTTP/2 request through both ends; Linux with two CPUs',
+  },
+  {
+    name: 'records',
+    file: 'records.ts',
+    measures: 'span, audit line and metrics of one request, and a scrape',
+  },
+]
