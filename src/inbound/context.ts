@@ -7,7 +7,7 @@ import type { Deadlines } from '../proxy/deadlines.ts'
 import type { HeaderRules } from '../proxy/header-rules.ts'
 import type { Upstream } from '../proxy/ends.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import type { DecisionIds } from './decision-ids.ts'
+import type { DecisionIds } from '../policy/decision-ids.ts'
 import type { Verdicts } from './verdicts.ts'
 
 /** Where the workload listens, by the address that a product names; undefined: the listener's own upstream. */

@@ -20,8 +20,8 @@ import type { InboundContext } from './context.ts'
 import { forwardedClientCert } from './forwarded-client-cert.ts'
 import { identityFields, type Origin } from './identity-fields.ts'
 import { InboundRequest } from './inbound-request.ts'
-import type { LiveConnection } from './live-connections.ts'
-import { respond, respondDenied } from './respond.ts'
+import type { LiveConnection } from '../proxy/live-connections.ts'
+import { respond, respondDenied } from '../proxy/respond.ts'
 
 type Allow = Extract<Decision, { outcome: 'allow' }>
 

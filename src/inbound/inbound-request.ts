@@ -7,7 +7,7 @@ import type { ScannedRequest } from '../proxy/header-rules.ts'
 import type { DecisionRecord, RecordedRequest, Trace } from '../telemetry/telemetry.ts'
 import type { InboundContext } from './context.ts'
 import type { ConnectionFacts } from './connection-facts.ts'
-import { type ReplyForm, replyFormFor, respond, respondFailed } from './respond.ts'
+import { type ReplyForm, replyFormFor, respond, respondFailed } from '../proxy/respond.ts'
 
 interface DecidedRequest {
   readonly facts: ConnectionFacts

@@ -9,7 +9,7 @@ import { detectFirstBytes } from '../tls/first-bytes.ts'
 import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
 import type { InboundContext } from './context.ts'
 import { type ConnectionEnd, InboundConnection } from './inbound-connection.ts'
-import { type LiveConnection, LiveConnections } from './live-connections.ts'
+import { type LiveConnection, LiveConnections } from '../proxy/live-connections.ts'
 import { TcpConnection } from './tcp-connection.ts'
 
 export interface InboundServerOptions {

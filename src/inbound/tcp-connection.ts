@@ -9,7 +9,7 @@ import { TcpTunnel, type TunnelOutcome } from '../proxy/tcp-tunnel.ts'
 import type { DecisionRecord, Trace } from '../telemetry/telemetry.ts'
 import type { PresentedChain } from '../tls/presented-chain.ts'
 import type { InboundContext } from './context.ts'
-import type { LiveConnection } from './live-connections.ts'
+import type { LiveConnection } from '../proxy/live-connections.ts'
 
 export interface TcpConnectionOptions {
   readonly context: InboundContext

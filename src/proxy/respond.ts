@@ -1,7 +1,7 @@
 import type { Decision, DenyReason } from '../policy/decision.ts'
 import type { Fields } from '../core/fields.ts'
-import { isGrpc } from '../proxy/auto-upstream.ts'
-import type { ReplySink, UpstreamFailure, UpstreamFailureReason } from '../proxy/ends.ts'
+import { isGrpc } from './auto-upstream.ts'
+import type { ReplySink, UpstreamFailure, UpstreamFailureReason } from './ends.ts'
 
 type Deny = Extract<Decision, { outcome: 'deny' }>
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type LiveConnection, LiveConnections } from '../../src/inbound/live-connections.ts'
+import { type LiveConnection, LiveConnections } from '../../src/proxy/live-connections.ts'
 import { ApiKeys } from '../../src/policy/api-keys.ts'
 import { ProductMap } from '../../src/policy/product-map.ts'
 import type { TrustState } from '../../src/policy/trust-state.ts'
