@@ -1,14 +1,18 @@
 /** The callers of bench/epochs.ts, in a process of their own: opens idle connections and keeps them. */
-import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
+import { connect, type Socket } from 'node:net'
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls'
 
 /** Sent to it once. */
 export interface CallersTask {
   readonly port: number
   readonly connections: number
+  /** Used in turn; none: plaintext. */
   readonly identities: readonly {
     readonly certificatePem: string
     readonly privateKeyPem: string
   }[]
+  /** Of the one request of each connection. */
+  readonly headers: Readonly<Record<string, string>>
 }
 
 /** Sent back when all are open. */
@@ -17,10 +21,9 @@ export interface CallersReport {
 }
 
 const openAtOnce = 64
-const request = 'GET / HTTP/1.1\r\nHost: api.example\r\n\r\n'
 
 /** Whoever is not referred to is collected, and its connection with it. */
-const sockets: TLSSocket[] = []
+const sockets: Socket[] = []
 
 process.once('message', (task: CallersTask) => {
   void openAll(task).then(() => {
@@ -29,26 +32,38 @@ process.once('message', (task: CallersTask) => {
   })
 })
 
-async function openAll({ port, connections, identities }: CallersTask): Promise<void> {
+async function openAll({ port, connections, identities, headers }: CallersTask): Promise<void> {
   const contexts = identities.map(({ certificatePem, privateKeyPem }) =>
     createSecureContext({ cert: certificatePem, key: privateKeyPem }),
   )
+  const fields = Object.entries({ host: 'api.example', ...headers })
+  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  const request = `GET / HTTP/1.1\r\n${lines}\r\n`
   let next = 0
   const openSome = async () => {
     while (next < connections) {
-      const context = contexts[next++ % contexts.length]
-      if (context !== undefined) sockets.push(await openOne(port, context))
+      sockets.push(await openOne(port, contexts[next++ % contexts.length], request))
     }
   }
   await Promise.all(Array.from({ length: openAtOnce }, openSome))
 }
 
 /** Resolves when a request was answered. */
-function openOne(port: number, secureContext: SecureContext): Promise<TLSSocket> {
+function openOne(
+  port: number,
+  secureContext: SecureContext | undefined,
+  request: string,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host: '127.0.0.1', port, secureContext, rejectUnauthorized: false })
+    const options = { host: '127.0.0.1', port }
+    const socket =
+      secureContext === undefined
+        ? connect(options)
+        : connectTls({ ...options, secureContext, rejectUnauthorized: false })
     socket.on('error', reject)
-    socket.once('secureConnect', () => socket.write(request))
+    socket.once(secureContext === undefined ? 'connect' : 'secureConnect', () =>
+      socket.write(request),
+    )
     socket.once('data', (chunk: Buffer) => {
       const head = chunk.subarray(0, 12).toString('latin1')
       if (head === 'HTTP/1.1 200') resolve(socket)

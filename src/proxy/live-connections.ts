@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../core/clock.ts'
 import type { TrustState } from '../policy/trust-state.ts'
+import { PacedWalk } from './paced-walk.ts'
 
 /** A live connection as the registry sees it. */
 export interface LiveConnection {
@@ -18,9 +19,6 @@ export interface LiveConnectionsOptions {
   readonly onJudged: (result: 'kept' | 'ended') => void
 }
 
-/** Judging goes on so long before the event loop gets its turn; other callers wait no longer for it. */
-const sliceMs = 8
-
 /** How often the ends of the callers' certificates are looked at, by the wall clock. */
 const expiryCheckMs = 1_000
 
@@ -28,13 +26,18 @@ const expiryCheckMs = 1_000
 export class LiveConnections {
   readonly #options: LiveConnectionsOptions
   readonly #members = new Set<LiveConnection>()
-  /** Those that the current epoch has not judged yet. */
-  #waiting: Iterator<LiveConnection> | undefined
-  #slice: Timer | undefined
+  /** Those that were told to end and are still there. */
+  readonly #ending = new Set<LiveConnection>()
+  readonly #judging: PacedWalk<LiveConnection>
+  readonly #expiring: PacedWalk<LiveConnection>
+  readonly #draining: PacedWalk<LiveConnection>
   #expiry: Timer | undefined
 
   constructor(options: LiveConnectionsOptions) {
     this.#options = options
+    this.#judging = new PacedWalk(options.clock, this.#ending)
+    this.#expiring = new PacedWalk(options.clock, this.#ending)
+    this.#draining = new PacedWalk(options.clock, this.#ending)
   }
 
   get size(): number {
@@ -48,6 +51,7 @@ export class LiveConnections {
 
   delete(connection: LiveConnection): void {
     this.#members.delete(connection)
+    this.#ending.delete(connection)
   }
 
   /**
@@ -55,41 +59,54 @@ export class LiveConnections {
    * as if we held an identity ourselves: there is no second time when we get one again.
    */
   rejudge(trust: TrustState): void {
-    this.#slice?.cancel()
-    this.#waiting = [...this.#members].values()
-    this.#judgeSlice({ ...trust, hasIdentity: true })
+    const { clock, onJudged } = this.#options
+    const judged: TrustState = { ...trust, hasIdentity: true }
+    this.#judging.start(this.#members, (connection) => {
+      if (!this.#goesOn(connection)) return false
+      const result = connection.rejudge(judged, clock.now())
+      onJudged(result)
+      if (result === 'ended') this.#markEnding(connection)
+      return result === 'ended'
+    })
   }
 
+  /** A slice of them now, the others soon. */
   drain(): void {
-    for (const connection of this.#members) connection.drain()
+    this.#draining.start(this.#members, (connection) => {
+      if (this.#members.has(connection)) connection.drain()
+      return false
+    })
   }
 
   /** Cuts all of them and stops judging. */
   destroy(): void {
-    this.#slice?.cancel()
+    this.#judging.stop()
+    this.#expiring.stop()
+    this.#draining.stop()
     this.#expiry?.cancel()
     for (const connection of this.#members) connection.destroy()
-  }
-
-  #judgeSlice(trust: TrustState): void {
-    const { clock, onJudged } = this.#options
-    const endMs = clock.monotonic() + sliceMs
-    while (clock.monotonic() < endMs) {
-      const next = this.#waiting?.next()
-      if (next === undefined || next.done === true) return
-      if (this.#members.has(next.value)) onJudged(next.value.rejudge(trust, clock.now()))
-    }
-    this.#slice = clock.setTimer(0, () => this.#judgeSlice(trust))
   }
 
   readonly #endExpired = (): void => {
     this.#expiry = undefined
     const nowMs = this.#options.clock.now()
-    for (const connection of this.#members) {
-      if (connection.notAfterMs < nowMs) connection.drain()
-    }
+    this.#expiring.start(this.#members, (connection) => {
+      if (!this.#goesOn(connection) || connection.notAfterMs >= nowMs) return false
+      connection.drain()
+      this.#markEnding(connection)
+      return true
+    })
     if (this.#members.size > 0) {
       this.#expiry = this.#options.clock.setTimer(expiryCheckMs, this.#endExpired)
     }
+  }
+
+  #goesOn(connection: LiveConnection): boolean {
+    return this.#members.has(connection) && !this.#ending.has(connection)
+  }
+
+  /** It may be gone already. */
+  #markEnding(connection: LiveConnection): void {
+    if (this.#members.has(connection)) this.#ending.add(connection)
   }
 }

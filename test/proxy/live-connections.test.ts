@@ -34,7 +34,7 @@ describe('LiveConnections', () => {
       const done = judged.kept
       sizes.push(done - sizes.reduce((sum, size) => sum + size, 0))
       if (done === members.length) break
-      clock.advance(0)
+      clock.advance(1)
     }
     assert.equal(Math.max(...sizes), 16)
     assert.ok(members.every((member) => member.epochs.length === 1))
@@ -44,16 +44,24 @@ describe('LiveConnections', () => {
     const members = Array.from({ length: 20 }, () => add({ costMs: 1 }))
     connections.rejudge(stateOf(2))
     connections.rejudge(stateOf(3))
-    for (let slice = 0; slice < 10; slice++) clock.advance(0)
+    for (let slice = 0; slice < 10; slice++) clock.advance(1)
     assert.ok(members.every((member) => member.epochs.at(-1) === 3))
     assert.equal(members.filter((member) => member.epochs.includes(2)).length, 8)
+  })
+
+  it('comes to everyone even when the trust changes faster than all are judged', () => {
+    const members = Array.from({ length: 20 }, () => add({ costMs: 1 }))
+    for (const epoch of [2, 3, 4]) connections.rejudge(stateOf(epoch))
+    assert.ok(members.every(({ epochs }) => epochs.length > 0))
+    for (let slice = 0; slice < 10; slice++) clock.advance(1)
+    assert.ok(members.every(({ epochs }) => epochs.at(-1) === 4))
   })
 
   it('judges nobody who has closed meanwhile', () => {
     const members = Array.from({ length: 20 }, () => add({ costMs: 1 }))
     connections.rejudge(stateOf(2))
     for (const member of members) connections.delete(member)
-    clock.advance(0)
+    clock.advance(1)
     assert.equal(judged.kept, 8)
   })
 
@@ -92,6 +100,56 @@ describe('LiveConnections', () => {
     assert.equal(connection.isDrained, true)
   })
 
+  it('ends no more than 64 at once while those before are still there', () => {
+    const members = Array.from({ length: 200 }, () => add({ isTrusted: false }))
+    connections.rejudge(stateOf(2))
+    assert.equal(judged.ended, 64)
+
+    clock.advance(1)
+    assert.equal(judged.ended, 72, 'whoever does not close holds nobody else up')
+
+    for (const member of members.slice(0, 40)) connections.delete(member)
+    clock.advance(1)
+    assert.equal(judged.ended, 104, '32 are on their way')
+
+    for (let slice = 0; slice < 20; slice++) clock.advance(1)
+    assert.equal(judged.ended, 200)
+    assert.ok(members.every(({ epochs }) => epochs.length === 1))
+  })
+
+  it('judges nobody twice who is on its way to its end', () => {
+    const doomed = add({ isTrusted: false })
+    const kept = add()
+    connections.rejudge(stateOf(2))
+    connections.rejudge(stateOf(3))
+    assert.deepEqual([doomed.epochs, kept.epochs], [[2], [2, 3]])
+    assert.deepEqual(judged, { kept: 2, ended: 1 })
+  })
+
+  it('ends many whose certificates expire together in slices, each once', () => {
+    const notAfterMs = clock.now() + 500
+    const members = Array.from({ length: 100 }, () => add({ notAfterMs }))
+    const drained = () => members.filter(({ drains }) => drains > 0).length
+    clock.advance(999)
+    assert.equal(drained(), 0)
+    clock.advance(1)
+    assert.equal(drained(), 64, 'the others soon')
+    clock.advance(10_000)
+    assert.ok(members.every(({ drains }) => drains === 1))
+  })
+
+  it('drains 10,000 connections in slices', () => {
+    const members = Array.from({ length: 10_000 }, () => add({ costMs: 0.5 }))
+    const drained = () => members.filter(({ drains }) => drains > 0).length
+    connections.drain()
+    assert.equal(drained(), 16)
+    while (drained() < members.length) {
+      const before = drained()
+      clock.advance(1)
+      assert.ok(drained() - before <= 16 && drained() > before)
+    }
+  })
+
   function add(options: FakeOptions = {}): FakeConnection {
     const connection = new FakeConnection(clock, options)
     connections.add(connection)
@@ -102,14 +160,14 @@ describe('LiveConnections', () => {
 interface FakeOptions {
   readonly isTrusted?: boolean
   readonly notAfterMs?: number
-  /** How long it takes to judge it. */
+  /** How long it takes to judge or drain it. */
   readonly costMs?: number
 }
 
 class FakeConnection implements LiveConnection {
   readonly notAfterMs: number
   readonly epochs: number[] = []
-  isDrained = false
+  drains = 0
   isDestroyed = false
   readonly #clock: FakeClock
   readonly #options: FakeOptions
@@ -126,8 +184,13 @@ class FakeConnection implements LiveConnection {
     return this.#options.isTrusted === false ? 'ended' : 'kept'
   }
 
+  get isDrained(): boolean {
+    return this.drains > 0
+  }
+
   drain(): void {
-    this.isDrained = true
+    this.drains += 1
+    if (this.#options.costMs !== undefined) this.#clock.advance(this.#options.costMs)
   }
 
   destroy(): void {
