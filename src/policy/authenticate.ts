@@ -7,7 +7,7 @@ import { CaCache } from '../x509/ca-cache.ts'
 import type { CertificatePath } from '../x509/certificate-path.ts'
 import { type Certificate, largestCertificate } from '../x509/certificate.ts'
 import { keyUsageBit } from '../x509/extensions.ts'
-import { dateFault } from '../x509/path-rules.ts'
+import { dateFault, type Purpose } from '../x509/path-rules.ts'
 import { mostIntermediates, validatePath } from '../x509/validate-path.ts'
 import type { Authorities } from './authority.ts'
 import type { ClaimedIdentity, Peer, UntrustedReason } from './peer.ts'
@@ -35,9 +35,37 @@ export function authenticateDer(
   trust: CallerTrust,
   nowMs: number,
 ): CertificatePeer {
+  return judgeDer(ders, trust.bundles, (chain) => authenticate(chain, trust, nowMs))
+}
+
+/**
+ * Finds out who a server is that the workload calls, from the chain it presented (DER, leaf first). Only an SVID counts, by
+ * the bundle of its own trust domain: authorities are for callers. Never throws; fails closed as `authenticate` does.
+ */
+export function authenticateServerDer(
+  ders: readonly Uint8Array[],
+  bundles: TrustBundles,
+  nowMs: number,
+): CertificatePeer {
+  return judgeDer(ders, bundles, (chain) => {
+    const [leaf] = chain
+    if (leaf === undefined) return malformed('no certificate was presented', {})
+    const verdict = verifySvid(chain, bundles, { nowMs, purpose: 'server' })
+    if (verdict.kind === 'verified') {
+      return { kind: 'svid', id: verdict.id, path: verdict.path, authorities: [] }
+    }
+    return untrusted(leaf, toReason(verdict.reason, 'server'), verdict.detail)
+  })
+}
+
+function judgeDer(
+  ders: readonly Uint8Array[],
+  bundles: TrustBundles,
+  judge: (chain: readonly Certificate[]) => CertificatePeer,
+): CertificatePeer {
   const oversize = oversizeOf(ders)
   if (oversize !== undefined) return malformed(oversize, {})
-  const cas = casOf(trust.bundles)
+  const cas = casOf(bundles)
   const chain: Certificate[] = []
   try {
     for (const der of ders) chain.push(cas.parse(der))
@@ -45,7 +73,7 @@ export function authenticateDer(
     const detail = `number ${chain.length + 1} of the chain: ${messageOf(cause)}`
     return malformed(detail, chain[0] === undefined ? unreadable(ders) : claimedBy(chain[0]))
   }
-  const peer = authenticate(chain, trust, nowMs)
+  const peer = judge(chain)
   if (peer.kind !== 'untrusted') cas.keep(peer.path)
   return peer
 }
@@ -256,8 +284,8 @@ function casOf(bundles: TrustBundles): CaCache {
   return cas
 }
 
-function toReason(reason: SvidFault): UntrustedReason {
-  return reason === 'certificate_wrong_purpose' ? 'certificate_not_for_client_auth' : reason
+function toReason(reason: SvidFault, purpose: Purpose = 'client'): UntrustedReason {
+  return reason === 'certificate_wrong_purpose' ? `certificate_not_for_${purpose}_auth` : reason
 }
 
 function malformed(detail: string, claimed: ClaimedIdentity): Untrusted {

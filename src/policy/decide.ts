@@ -345,6 +345,7 @@ const statusOf: Readonly<Record<DenyReason, Denial['status']>> = {
   certificate_expired: 403,
   certificate_not_yet_valid: 403,
   certificate_not_for_client_auth: 403,
+  certificate_not_for_server_auth: 403,
   svid_malformed: 403,
   trust_domain_unknown: 403,
   issuer_unknown: 403,

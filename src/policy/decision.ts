@@ -31,6 +31,9 @@ export interface Step {
     | 'credential-rule'
     | 'request-rule'
     | 'limit'
+    // Of calls of the workload (peer-decision.ts).
+    | 'connect'
+    | 'expected-peer'
   /** `pass`: the step did not object; `deny`: it ended the decision; `skip`: it did not apply. */
   readonly outcome: 'pass' | 'deny' | 'skip'
   /** One sentence, no secret. */

@@ -7,6 +7,7 @@ export type UntrustedReason =
   | 'certificate_expired'
   | 'certificate_not_yet_valid'
   | 'certificate_not_for_client_auth'
+  | 'certificate_not_for_server_auth'
   | 'svid_malformed'
   | 'trust_domain_unknown'
   | 'issuer_unknown'

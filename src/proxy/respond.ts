@@ -53,6 +53,7 @@ const denials: Readonly<Record<DenyReason, string>> = {
   certificate_expired: 'the client certificate, or one on its path, has expired',
   certificate_not_yet_valid: 'the client certificate, or one on its path, is not valid yet',
   certificate_not_for_client_auth: 'the client certificate is not meant for client authentication',
+  certificate_not_for_server_auth: 'the certificate is not meant for server authentication',
   svid_malformed: 'the client certificate breaks a rule for X.509-SVIDs',
   trust_domain_unknown: 'no trust bundle is held for the trust domain of the client certificate',
   issuer_unknown: 'the client certificate was not issued by a CA that may vouch for it here',

@@ -1,4 +1,4 @@
-import type { Decision, Step } from '../policy/decision.ts'
+import type { Step } from '../policy/decision.ts'
 import type { ClaimedIdentity, Peer } from '../policy/peer.ts'
 import type { CertificatePath } from '../x509/certificate-path.ts'
 import {
@@ -13,7 +13,13 @@ import {
   longestWord,
   recordedPath,
 } from './record-text.ts'
-import type { DecisionRecord, Outcome, RecordedRequest } from './telemetry.ts'
+import {
+  type DecisionRecord,
+  type Outcome,
+  type RecordedDecision,
+  type RecordedRequest,
+  upstreamOf,
+} from './telemetry.ts'
 
 /**
  * The audit log, one JSON object a line, in this order (`?`: left out where there is nothing to say):
@@ -29,7 +35,8 @@ import type { DecisionRecord, Outcome, RecordedRequest } from './telemetry.ts'
  *                 rule?, epoch, key_warned?, ignored_certificate?, steps: [{ name, outcome, detail }] },
  *     status?, request_bytes, reply_bytes, duration_ms, error?
  *
- * `time` is when it was decided. `previous_reason`: of a live connection that was judged again and ended. `chain` names the validated path, the anchor last. `key` is the id of the API key. Times are
+ * `direction` outbound: `client` is the workload, `peer` the other end (anonymous when it was not reached), `upstream` where the
+ * call was to go. `time` is when it was decided. `previous_reason`: of a live connection that was judged again and ended. `chain` names the validated path, the anchor last. `key` is the id of the API key. Times are
  * RFC 3339 in UTC. Every text is bounded, and all but printable ASCII is escaped: no line can forge another or steer a
  * terminal, and its length is its size.
  *
@@ -77,7 +84,7 @@ export class AuditLines {
   }
 
   /** Up to the first step. A principal mostly gets the same answer as the last time. */
-  #answerText(decision: Decision): string {
+  #answerText(decision: RecordedDecision): string {
     const known = this.#answers.get(decision.principal)
     if (known !== undefined && isSameAnswer(known.decision, decision)) return known.text
     const text = `,"decision":{${inner(describeDecision(decision))},"steps":[`
@@ -106,7 +113,7 @@ export class AuditLines {
 }
 
 interface Answer {
-  readonly decision: Decision
+  readonly decision: RecordedDecision
   readonly text: string
 }
 
@@ -119,7 +126,7 @@ function remember<Key, Value>(memory: Map<Key, Value>, key: Key, value: Value): 
 }
 
 /** For decisions about the same principal. */
-function isSameAnswer(a: Decision, b: Decision): boolean {
+function isSameAnswer(a: RecordedDecision, b: RecordedDecision): boolean {
   return (
     a.reason === b.reason &&
     a.product === b.product &&
@@ -130,12 +137,14 @@ function isSameAnswer(a: Decision, b: Decision): boolean {
     a.epoch === b.epoch &&
     a.apiKeyWarned === b.apiKeyWarned &&
     a.ignoredCertificate === b.ignoredCertificate &&
-    (a.outcome === 'allow'
-      ? b.outcome === 'allow' && a.upstream === b.upstream
-      : b.outcome === 'deny' &&
-        a.status === b.status &&
-        a.retryAfterSeconds === b.retryAfterSeconds)
+    isSameOutcome(a, b)
   )
+}
+
+function isSameOutcome(a: RecordedDecision, b: RecordedDecision): boolean {
+  if (upstreamOf(a) !== upstreamOf(b)) return false
+  if (a.outcome === 'allow' || b.outcome === 'allow') return a.outcome === b.outcome
+  return a.status === b.status && retryAfterOf(a) === retryAfterOf(b)
 }
 
 function describePeer(peer: Peer): object {
@@ -186,7 +195,7 @@ function describeClaimed(claimed: ClaimedIdentity): object {
   }
 }
 
-function describeDecision(decision: Decision): object {
+function describeDecision(decision: RecordedDecision): object {
   return {
     outcome: decision.outcome,
     reason: decision.reason,
@@ -203,10 +212,15 @@ function describeDecision(decision: Decision): object {
   }
 }
 
-function describeAnswer(decision: Decision): object {
+function describeAnswer(decision: RecordedDecision): object {
+  const upstream = text(upstreamOf(decision), longestWord)
   return decision.outcome === 'allow'
-    ? { upstream: text(decision.upstream, longestWord) }
-    : { status: decision.status, retry_after: decision.retryAfterSeconds }
+    ? { upstream }
+    : { status: decision.status, retry_after: retryAfterOf(decision), upstream }
+}
+
+function retryAfterOf(decision: RecordedDecision): number | undefined {
+  return 'retryAfterSeconds' in decision ? decision.retryAfterSeconds : undefined
 }
 
 function renderRequest({ method, host, path }: RecordedRequest): string {

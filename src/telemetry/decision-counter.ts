@@ -1,13 +1,14 @@
-import type { CredentialKind, Decision, Reason } from '../policy/decision.ts'
+import type { CredentialKind } from '../policy/decision.ts'
 import { type MetricDescription, renderLabels, renderSample } from './metric-text.ts'
 import { ProductCells } from './product-cells.ts'
+import type { RecordedDecision } from './telemetry.ts'
 
 interface Cell {
   readonly labels: string
   count: number
 }
 
-type ProductCounts = Map<Reason, Map<CredentialKind | undefined, Cell>>
+type ProductCounts = Map<RecordedDecision['reason'], Map<CredentialKind | undefined, Cell>>
 
 const labelNames = ['outcome', 'reason', 'product', 'credential']
 
@@ -26,7 +27,7 @@ export class DecisionCounter {
     counts: new Map(),
   }))
 
-  count(decision: Decision): void {
+  count(decision: RecordedDecision): void {
     const { product, counts } = this.#products.of(decision.product)
     const cell = counts.get(decision.reason)?.get(decision.credential)
     if (cell !== undefined) cell.count++
@@ -47,7 +48,7 @@ export class DecisionCounter {
   }
 }
 
-function addCell(product: string, counts: ProductCounts, decision: Decision): void {
+function addCell(product: string, counts: ProductCounts, decision: RecordedDecision): void {
   const { outcome, reason, credential } = decision
   const cells = counts.get(reason) ?? new Map<CredentialKind | undefined, Cell>()
   counts.set(reason, cells)

@@ -3,6 +3,7 @@ import { DecisionCounter } from './decision-counter.ts'
 import { LabelledMetric } from './labelled-metric.ts'
 import { describeMetric, type MetricDescription } from './metric-text.ts'
 import { RequestHistogram } from './request-histogram.ts'
+import { OutboundMetrics } from './outbound-metrics.ts'
 import type { LostSpansReason } from './span-pipeline.ts'
 import type {
   BundleValidity,
@@ -21,7 +22,8 @@ import type {
  */
 export class Metrics {
   readonly decisions = new DecisionCounter()
-  readonly requests = new RequestHistogram()
+  readonly requests = new RequestHistogram('postern_request_duration_seconds', 'product')
+  readonly outbound = new OutboundMetrics()
 
   readonly #connections = new LabelledMetric<[ConnectionProtocol]>(
     gauge('postern_connections', 'Connections that are open now, by protocol.'),
@@ -163,7 +165,7 @@ export class Metrics {
   /** The Prometheus text format 0.0.4. Lets the event loop go on between slices: one scrape may be megabytes. */
   async text(): Promise<string> {
     let text = ''
-    for (const family of [this.decisions, this.requests]) {
+    for (const family of [this.decisions, this.requests, this.outbound.requests]) {
       text += describeMetric(family.description)
       let slices = 0
       for (const slice of family.samples()) {
@@ -191,6 +193,7 @@ export class Metrics {
     ]
       .map((metric) => metric.text())
       .join('')
+      .concat(this.outbound.text())
   }
 }
 

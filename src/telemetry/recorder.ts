@@ -20,6 +20,7 @@ import {
   type Telemetry,
   type Trace,
   type UpstreamErrorReason,
+  upstreamOf,
 } from './telemetry.ts'
 import { Tracing } from './tracing.ts'
 
@@ -77,16 +78,29 @@ export class Recorder implements Telemetry {
   }
 
   decided(trace: Trace, record: DecisionRecord): void {
-    this.#metrics.decisions.count(record.decision)
+    if (record.direction === 'inbound') this.#metrics.decisions.count(record.decision)
+    else this.#metrics.outbound.decided(record.decision)
     this.#tracing.decided(trace, record)
   }
 
   finished(trace: Trace, record: DecisionRecord, outcome: Outcome): void {
-    if (isOfRequest(record)) {
-      this.#metrics.requests.observe(record.decision.product, outcome.status, outcome.durationMs)
-    }
+    if (isOfRequest(record)) this.#observe(record, outcome)
     this.#tracing.finished(trace, record, outcome)
     this.#audit.append(this.#lines.render(trace.traceId, record, outcome))
+  }
+
+  #observe({ direction, decision }: DecisionRecord, { status, durationMs }: Outcome): void {
+    if (direction === 'inbound')
+      this.#metrics.requests.observe(decision.product, status, durationMs)
+    else this.#metrics.outbound.requests.observe(upstreamOf(decision), status, durationMs)
+  }
+
+  peerConnectionOpened(protocol: ConnectionProtocol): void {
+    this.#metrics.outbound.connections(1, protocol)
+  }
+
+  peerConnectionClosed(protocol: ConnectionProtocol): void {
+    this.#metrics.outbound.connections(-1, protocol)
   }
 
   connectionOpened(protocol: ConnectionProtocol): void {

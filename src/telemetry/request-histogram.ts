@@ -13,33 +13,36 @@ interface Cell {
   sumSeconds: number
 }
 
-const labelNames = ['product', 'code']
-
 /** The statuses that are told apart: those with a meaning, and 499 for a caller that left. */
 const knownCodes = new Set([...Object.keys(STATUS_CODES), '499'])
 
 /**
- * `postern_request_duration_seconds`. Kept by hand for the same reason as `DecisionCounter`; and written by hand, because the
+ * `postern_request_duration_seconds`, and its twin for calls of the workload. Kept by hand for the same reason as `DecisionCounter`; and written by hand, because the
  * SDK's serializer holds the event loop for 0.2 s with 1,000 products, where ours takes a fifth of that and pauses
  * (bench/records.ts).
  */
 export class RequestHistogram {
-  readonly description: MetricDescription = {
-    name: 'postern_request_duration_seconds',
-    type: 'histogram',
-    help: 'Time from the head of a request to the last byte of its reply, by product and status code.',
-  }
-  readonly #products = new ProductCells<{ product: string; byCode: Map<string, Cell> }>(
-    (product) => ({ product, byCode: new Map() }),
-  )
+  readonly description: MetricDescription
+  readonly #labelNames: readonly string[]
+  readonly #groups = new ProductCells<Group>((name) => ({ name, byCode: new Map() }))
 
   readonly #codeLabels = Array.from({ length: 600 }, (_, status) => codeLabel(status))
 
+  /** `label`: what the requests are told apart by, beside the status code. */
+  constructor(name: string, label: 'product' | 'upstream') {
+    this.description = {
+      name,
+      type: 'histogram',
+      help: `Time from the head of a request to the last byte of its reply, by ${label} and status code.`,
+    }
+    this.#labelNames = [label, 'code']
+  }
+
   /** A duration that is no number counts as 0. */
-  observe(product: string | undefined, status: number, durationMs: number): void {
-    const cells = this.#products.of(product)
+  observe(group: string | undefined, status: number, durationMs: number): void {
+    const cells = this.#groups.of(group)
     const code = this.#codeLabels[status] ?? 'other'
-    const cell = cells.byCode.get(code) ?? addCell(cells.product, cells.byCode, code)
+    const cell = cells.byCode.get(code) ?? this.#addCell(cells, code)
     const seconds = durationMs > 0 ? durationMs / 1_000 : 0
     cell.sumSeconds += seconds
     const bucket = bucketOf(seconds)
@@ -48,9 +51,19 @@ export class RequestHistogram {
 
   /** The samples in slices. */
   *samples(): Iterable<string> {
-    for (const { byCode } of this.#products.values()) {
+    for (const { byCode } of this.#groups.values()) {
       for (const cell of byCode.values()) yield this.#cellText(cell)
     }
+  }
+
+  #addCell({ name, byCode }: Group, code: string): Cell {
+    const cell = {
+      labels: renderLabels(this.#labelNames, [name, code]),
+      counts: new Float64Array(durationBounds.length + 1),
+      sumSeconds: 0,
+    }
+    byCode.set(code, cell)
+    return cell
   }
 
   #cellText({ labels, counts, sumSeconds }: Cell): string {
@@ -67,17 +80,12 @@ export class RequestHistogram {
   }
 }
 
-const boundTexts = [...durationBounds.map(String), '+Inf']
-
-function addCell(product: string, byCode: Map<string, Cell>, code: string): Cell {
-  const cell = {
-    labels: renderLabels(labelNames, [product, code]),
-    counts: new Float64Array(durationBounds.length + 1),
-    sumSeconds: 0,
-  }
-  byCode.set(code, cell)
-  return cell
+interface Group {
+  readonly name: string
+  readonly byCode: Map<string, Cell>
 }
+
+const boundTexts = [...durationBounds.map(String), '+Inf']
 
 /** The workload may answer with any number: one without a meaning counts for its class. */
 function codeLabel(status: number): string {

@@ -12,6 +12,7 @@ import {
   ATTR_NETWORK_PROTOCOL_VERSION,
   ATTR_SERVER_ADDRESS,
   ATTR_SERVER_PORT,
+  ATTR_URL_FULL,
   ATTR_URL_PATH,
   ATTR_URL_SCHEME,
 } from '@opentelemetry/semantic-conventions'
@@ -27,7 +28,13 @@ import {
   longestWord,
   recordedPath,
 } from './record-text.ts'
-import type { DecisionRecord, Outcome, RecordedProtocol, RecordedRequest } from './telemetry.ts'
+import {
+  type DecisionRecord,
+  type Outcome,
+  type RecordedProtocol,
+  type RecordedRequest,
+  upstreamOf,
+} from './telemetry.ts'
 
 // What the semantic conventions have not declared stable is written out: the package's names for it may change. One literal
 // per span, and undefined where there is no value (the SDK leaves it out): merging smaller ones cost 15 us a request.
@@ -37,7 +44,9 @@ export function authorizeAttributes(record: DecisionRecord): Attributes {
   const { decision, peer } = record
   const address = bounded(record.clientAddress, longestWord)
   const id = peer.kind === 'svid' ? peer.id : undefined
-  const certificate = certificateOf(peer)
+  const isInbound = record.direction === 'inbound'
+  const client = isInbound ? certificateOf(peer) : noCertificate
+  const server = isInbound ? noCertificate : certificateOf(peer)
   return {
     'postern.decision': decision.outcome,
     'postern.reason': decision.reason,
@@ -51,6 +60,7 @@ export function authorizeAttributes(record: DecisionRecord): Attributes {
     'postern.credential': decision.credential,
     'postern.api_key_id': word(decision.apiKeyId),
     'postern.rule': text(decision.rule, longestSpiffeId),
+    'postern.upstream': word(upstreamOf(decision)),
     'postern.epoch': decision.epoch,
     'postern.ignored_certificate': decision.ignoredCertificate,
     'postern.untrusted_detail':
@@ -60,11 +70,15 @@ export function authorizeAttributes(record: DecisionRecord): Attributes {
       peer.kind === 'untrusted' ? text(peer.claimed.spiffeId, longestSpiffeId) : undefined,
     'spiffe.id': id?.toString(),
     'spiffe.trust_domain': id?.trustDomain.name,
-    'tls.client.subject': text(certificate.subject, longestName),
-    'tls.client.issuer': text(certificate.issuer, longestName),
-    'tls.client.not_after': time(certificate.notAfterMs),
-    // The semantic conventions ask for upper case.
-    'tls.client.hash.sha256': word(certificate.sha256)?.toUpperCase(),
+    // The semantic conventions ask for upper case hashes.
+    'tls.client.subject': text(client.subject, longestName),
+    'tls.client.issuer': text(client.issuer, longestName),
+    'tls.client.not_after': time(client.notAfterMs),
+    'tls.client.hash.sha256': word(client.sha256)?.toUpperCase(),
+    'tls.server.subject': text(server.subject, longestName),
+    'tls.server.issuer': text(server.issuer, longestName),
+    'tls.server.not_after': time(server.notAfterMs),
+    'tls.server.hash.sha256': word(server.sha256)?.toUpperCase(),
     [ATTR_CLIENT_ADDRESS]: address,
     [ATTR_CLIENT_PORT]: record.clientPort,
     [ATTR_NETWORK_PEER_ADDRESS]: address,
@@ -97,8 +111,12 @@ export function requestAttributes(
   outcome: Outcome,
 ): Attributes {
   const isKnownMethod = knownMethods.has(request.method)
-  const server = parseHost(bounded(request.host, longestHost))
-  const address = bounded(record.clientAddress, longestWord)
+  const isInbound = record.direction === 'inbound'
+  // Of a call of the workload the server is the peer that is configured, whatever Host says.
+  const host = isInbound ? request.host : (upstreamOf(record.decision) ?? '')
+  const server = parseHost(bounded(host, longestHost))
+  const address = isInbound ? bounded(record.clientAddress, longestWord) : undefined
+  const port = isInbound ? record.clientPort : undefined
   return {
     [ATTR_HTTP_REQUEST_METHOD]: isKnownMethod ? request.method : '_OTHER',
     [ATTR_HTTP_REQUEST_METHOD_ORIGINAL]: isKnownMethod
@@ -106,12 +124,13 @@ export function requestAttributes(
       : bounded(request.method, longestMethod),
     [ATTR_URL_SCHEME]: record.peer.kind === 'plaintext' ? 'http' : 'https',
     [ATTR_URL_PATH]: recordedPath(request.path),
+    [ATTR_URL_FULL]: isInbound ? undefined : fullUrl(request),
     [ATTR_SERVER_ADDRESS]: server.address,
     [ATTR_SERVER_PORT]: server.port,
     [ATTR_CLIENT_ADDRESS]: address,
-    [ATTR_CLIENT_PORT]: record.clientPort,
+    [ATTR_CLIENT_PORT]: port,
     [ATTR_NETWORK_PEER_ADDRESS]: address,
-    [ATTR_NETWORK_PEER_PORT]: record.clientPort,
+    [ATTR_NETWORK_PEER_PORT]: port,
     [ATTR_NETWORK_PROTOCOL_NAME]: protocolNames[record.protocol],
     [ATTR_NETWORK_PROTOCOL_VERSION]: protocolVersions[record.protocol],
     [ATTR_HTTP_RESPONSE_STATUS_CODE]: outcome.status === 0 ? undefined : outcome.status,
@@ -119,6 +138,11 @@ export function requestAttributes(
     'http.request.body.size': outcome.requestBytes,
     'http.response.body.size': outcome.replyBytes,
   }
+}
+
+/** Without the query, which may hold secrets. */
+function fullUrl({ host, path }: RecordedRequest): string {
+  return `https://${bounded(host, longestHost)}${recordedPath(path)}`
 }
 
 const protocolNames: Readonly<Partial<Record<RecordedProtocol, string>>> = {

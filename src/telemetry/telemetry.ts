@@ -1,4 +1,5 @@
-import type { Decision, Reason } from '../policy/decision.ts'
+import type { Decision } from '../policy/decision.ts'
+import type { PeerDecision } from '../policy/peer-decision.ts'
 import type { Peer } from '../policy/peer.ts'
 
 /** What the record of one decision holds: everything needed to decide it again, and no secret. */
@@ -8,16 +9,28 @@ export interface DecisionRecord {
   /** When it was decided, milliseconds since 1970. */
   readonly atMs: number
   readonly direction: 'inbound' | 'outbound'
-  readonly decision: Decision
-  /** The same object for all requests of a connection: what is written of it is made once. */
+  /** A `PeerDecision` exactly when `direction` is outbound. */
+  readonly decision: RecordedDecision
+  /**
+   * Who was judged: inbound the caller, outbound the other end (anonymous when it was not reached). The same object for all
+   * requests of a connection: what is written of it is made once.
+   */
   readonly peer: Peer
   /** `handshake`: there was no request, the connection was refused before. */
   readonly protocol: RecordedProtocol
+  /** Of the caller; outbound of the workload. */
   readonly clientAddress: string
   readonly clientPort: number
   readonly request?: RecordedRequest
   /** The reason that held before: a live connection was judged again when the trust changed, and ended. */
-  readonly previousReason?: Reason
+  readonly previousReason?: RecordedDecision['reason']
+}
+
+export type RecordedDecision = Decision | PeerDecision
+
+/** Inbound what the product names, outbound where the call goes. */
+export function upstreamOf(decision: RecordedDecision): string | undefined {
+  return 'upstream' in decision ? decision.upstream : undefined
 }
 
 /** Whether a request is answered by the decision; one that ends a live connection only names the last request on it. */
@@ -128,6 +141,9 @@ export interface Telemetry {
 
   connectionOpened(protocol: ConnectionProtocol): void
   connectionClosed(protocol: ConnectionProtocol): void
+  /** Outbound: a connection to a peer that proved who it is. */
+  peerConnectionOpened(protocol: ConnectionProtocol): void
+  peerConnectionClosed(protocol: ConnectionProtocol): void
   handshake(result: HandshakeResult): void
   upstreamError(reason: UpstreamErrorReason): void
   /** The SVID that we serve with; undefined when we hold none. */

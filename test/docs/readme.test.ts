@@ -14,6 +14,7 @@ import { type RefusalCode, refusal } from '../../src/http1/refusal.ts'
 import { requestRefusals } from '../../src/http2/request-head.ts'
 import { identityFields } from '../../src/inbound/identity-fields.ts'
 import type { AllowReason, DenyReason } from '../../src/policy/decision.ts'
+import { denyPeer, parseExpectedPeer, type PeerDenyReason } from '../../src/policy/peer-decision.ts'
 import type { UpstreamFailureReason } from '../../src/proxy/ends.ts'
 import { Metrics } from '../../src/telemetry/metrics.ts'
 import { authorizeAttributes } from '../../src/telemetry/span-attributes.ts'
@@ -29,6 +30,7 @@ const denials: Readonly<Record<DenyReason, '401' | '403' | '429' | '503'>> = {
   certificate_expired: '403',
   certificate_not_yet_valid: '403',
   certificate_not_for_client_auth: '403',
+  certificate_not_for_server_auth: '403',
   svid_malformed: '403',
   trust_domain_unknown: '403',
   issuer_unknown: '403',
@@ -48,6 +50,14 @@ const allows: Readonly<Record<AllowReason, 'allow'>> = {
   svid_id: 'allow',
   authority: 'allow',
   api_key: 'allow',
+}
+/** Those that are no denial of a caller and no failure of the workload. */
+const peerDenials: Readonly<
+  Record<Exclude<PeerDenyReason, 'identity_unavailable' | UpstreamFailureReason>, '502'>
+> = {
+  peer_untrusted: '502',
+  peer_unexpected: '502',
+  handshake_failed: '502',
 }
 const failures: Readonly<Record<UpstreamFailureReason, string>> = {
   upstream_unavailable: '503',
@@ -92,7 +102,7 @@ function answersOfCode(): Map<string, string> {
     ([code, status]) => [code, String(status)] as const,
   )
   const ours = { body_too_large: '413', body_too_slow: '408' }
-  const decided = { ...denials, ...allows, ...failures, ...ours }
+  const decided = { ...denials, ...allows, ...peerDenials, ...failures, ...ours }
   return new Map([...Object.entries(decided), ...http1, ...http2])
 }
 
@@ -277,6 +287,8 @@ async function observedMetrics(): Promise<string> {
   const metrics = new Metrics()
   metrics.decisions.count(allow())
   metrics.requests.observe('payments', 200, 1)
+  metrics.outbound.decided(denyPeer('peer_untrusted', parseExpectedPeer('b:1', 'b'), 1, ''))
+  metrics.outbound.requests.observe('b:1', 200, 1)
   metrics.identity({ spiffeId: 'spiffe://corp.example/api', notAfterMs: 0 })
   metrics.bundles([{ trustDomain: 'corp.example', notAfterMs: 0 }])
   return metrics.text()

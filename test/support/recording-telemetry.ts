@@ -19,6 +19,7 @@ export class RecordingTelemetry implements Telemetry {
   readonly upstreamErrors: string[] = []
   readonly judged = { kept: 0, ended: 0 }
   openConnections = 0
+  openPeerConnections = 0
   /** Called at the moment of each decision. */
   onDecided: (record: DecisionRecord) => void = () => undefined
 
@@ -44,6 +45,14 @@ export class RecordingTelemetry implements Telemetry {
 
   connectionClosed(): void {
     this.openConnections--
+  }
+
+  peerConnectionOpened(): void {
+    this.openPeerConnections++
+  }
+
+  peerConnectionClosed(): void {
+    this.openPeerConnections--
   }
 
   handshake(result: HandshakeResult): void {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { denyPeer, parseExpectedPeer } from '../../src/policy/peer-decision.ts'
 import { AuditLines } from '../../src/telemetry/audit-line.ts'
 import type { DecisionRecord, Outcome } from '../../src/telemetry/telemetry.ts'
 import {
@@ -162,6 +163,8 @@ describe('a line of the audit log', () => {
       recordOf({ peer, clientAddress: '10.9.9.9' }),
       recordOf({ peer, protocol: 'websocket' }),
       recordOf({ peer, direction: 'outbound' }),
+      recordOf({ peer, direction: 'outbound', decision: outboundTo('a.example:1') }),
+      recordOf({ peer, direction: 'outbound', decision: outboundTo('b.example:1') }),
       recordOf({ peer, atMs: now + 1 }),
       recordOf({ peer, decision: allow({ rule: 'trustDomain: corp.example' }) }),
       recordOf({ peer, decision: allow({ apiKeyId: 'k_1' }) }),
@@ -282,4 +285,8 @@ function parsed(record: DecisionRecord, outcome: Outcome = outcomeOf()): Line {
   const line = new AuditLines().render(traceId, record, outcome)
   assert.match(line, /^[^\n]*\n$/)
   return JSON.parse(line) as Line
+}
+
+function outboundTo(upstream: string) {
+  return denyPeer('peer_untrusted', parseExpectedPeer(upstream, 'corp.example'), 7, 'no identity')
 }

@@ -13,6 +13,9 @@ import { allow, deny } from './support/records.ts'
 const expected = {
   postern_decisions_total: 'counter',
   postern_request_duration_seconds: 'histogram',
+  postern_outbound_request_duration_seconds: 'histogram',
+  postern_outbound_decisions_total: 'counter',
+  postern_outbound_connections: 'gauge',
   postern_connections: 'gauge',
   postern_handshakes_total: 'counter',
   postern_upstream_errors_total: 'counter',

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { Telemetry } from '../../src/telemetry/telemetry.ts'
 import { silentLogger } from '../../src/core/logger.ts'
+import { denyPeer, parseExpectedPeer } from '../../src/policy/peer-decision.ts'
 import { Recorder } from '../../src/telemetry/recorder.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { FakeSink, gate, settle } from './support/fakes.ts'
@@ -67,6 +68,20 @@ describe('the recorder', () => {
     assert.equal(await value(recorder, finished), 1)
     await recorder.flush()
     assert.equal(sink.lines.length, 1)
+  })
+
+  it('counts calls of the workload apart, by where they go', async () => {
+    const { recorder } = await startRecorder()
+    const decision = denyPeer('peer_untrusted', parseExpectedPeer('b.example:1', 'b'), 1, '')
+    const record = recordOf({ direction: 'outbound', decision })
+    const trace = recorder.begin(undefined, undefined)
+    recorder.decided(trace, record)
+    recorder.finished(trace, record, outcomeOf({ status: 502 }))
+    const labels = '{outcome="deny",reason="peer_untrusted",upstream="b.example:1"}'
+    assert.equal(await value(recorder, `postern_outbound_decisions_total${labels}`), 1)
+    const duration = 'postern_outbound_request_duration_seconds_count'
+    assert.equal(await value(recorder, `${duration}{upstream="b.example:1",code="502"}`), 1)
+    assert.doesNotMatch(await recorder.metricsText(), /^postern_(?:decisions|request).*[^0]$/m)
   })
 
   it('keeps a TCP connection out of the duration of requests, and in the audit log', async () => {

@@ -16,6 +16,7 @@ import {
   SamplingDecision,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace'
+import { denyPeer, parseExpectedPeer } from '../../src/policy/peer-decision.ts'
 import type { Environment } from '../../src/telemetry/environment.ts'
 import type { DecisionRecord, Outcome } from '../../src/telemetry/telemetry.ts'
 import { startRecorder } from './support/recorder.ts'
@@ -121,6 +122,22 @@ describe('the span of a request', () => {
     )
     assert.equal(request?.kind, SpanKind.CLIENT)
     assert.equal(request.status.code, SpanStatusCode.ERROR)
+  })
+
+  it('names the peer and its certificate as the server of a call of the workload', async () => {
+    const decision = denyPeer('peer_unexpected', parseExpectedPeer('b.example:8443', 'b'), 1, '')
+    const claimed = { subject: 'CN=billing' }
+    const peer = { kind: 'untrusted', reason: 'issuer_unknown', detail: '', claimed } as const
+    const { request, authorize } = await spansOf(
+      recordOf({ direction: 'outbound', decision, peer }),
+    )
+    assert.equal(request?.attributes['server.address'], 'b.example')
+    assert.equal(request.attributes['server.port'], 8443)
+    assert.equal(request.attributes['url.full'], 'https://api.example:8443/v1/payments/17')
+    assert.equal(request.attributes['client.address'], undefined)
+    assert.equal(authorize?.attributes['tls.server.subject'], 'CN=billing')
+    assert.equal(authorize.attributes['tls.client.subject'], undefined)
+    assert.equal(authorize.attributes['postern.upstream'], 'b.example:8443')
   })
 
   const statuses: { name: string; outcome: Partial<Outcome>; error?: string; type?: string }[] = [
