@@ -1,13 +1,11 @@
 import {
   type Alias,
   Composer,
-  type CST,
   type Document,
   isAlias,
   isMap,
   isScalar,
   isSeq,
-  Lexer,
   LineCounter,
   type Node,
   Parser,
@@ -17,6 +15,7 @@ import {
 import { formatPosition, type SourcePosition } from '../policy/source-position.ts'
 import { readPlainYaml } from './plain-yaml.ts'
 import { ConfigError, type Problem } from './problem.ts'
+import { boundedTokens, Excess } from './yaml-bounds.ts'
 import type { Place, Places } from './yaml-places.ts'
 
 /** Keys and indexes that lead to a value. */
@@ -30,10 +29,6 @@ export interface YamlLimits {
 const deepestNesting = 16
 const mostAliases = 100
 const mostValues = 2_000_000
-/** The parser's own stack: a document and its collections, with room for what it opens on the way. */
-const deepestStack = 4 * deepestNesting
-/** Sixteen MiB of YAML as people write it have about half as many. */
-const mostLexemes = 10_000_000
 
 const tooDeep = `is nested too deeply, expected at most ${deepestNesting} levels`
 const tooMany = `holds more than ${mostValues} values, aliases counted each time`
@@ -109,9 +104,7 @@ interface Fault {
   readonly message: string
 }
 
-/**
- * As the library's `parseDocument`, and bounded: a megabyte of `[` would take it ten seconds, and sixteen of them all memory.
- */
+/** As the library's `parseDocument`, and bounded. */
 function parseBounded(text: string, lines: LineCounter): Document.Parsed {
   const composer = new Composer({
     version: '1.2',
@@ -121,21 +114,11 @@ function parseBounded(text: string, lines: LineCounter): Document.Parsed {
     uniqueKeys: false,
   })
   lines.addNewLine(0)
-  const tokens = boundedTokens(text, new Parser(lines.addNewLine))
+  const tokens = boundedTokens(text, new Parser(lines.addNewLine), deepestNesting)
   const [first, second] = composer.compose(tokens, true, text.length)
   if (first === undefined) throw new TypeError('the composer was told to make a document')
   if (second !== undefined) throw new Excess(second.range[0], 'holds more than one document')
   return first
-}
-
-function* boundedTokens(text: string, parser: Parser): Generator<CST.Token> {
-  let lexemes = 0
-  for (const lexeme of new Lexer().lex(text)) {
-    yield* parser.next(lexeme)
-    if (parser.stack.length > deepestStack) throw new Excess(parser.offset, tooDeep)
-    if (++lexemes > mostLexemes) throw new Excess(parser.offset, tooMany)
-  }
-  yield* parser.end()
 }
 
 function syntaxFaults(document: Document.Parsed): Fault[] {
@@ -221,16 +204,6 @@ class Reader {
     }
     this.places.of.set(value, places)
     return value
-  }
-}
-
-/** Where reading stopped: what comes after it means nothing. */
-class Excess extends Error {
-  readonly offset: number
-
-  constructor(offset: number, message: string) {
-    super(message)
-    this.offset = offset
   }
 }
 
