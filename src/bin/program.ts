@@ -3,6 +3,7 @@ import { addDemo } from './commands/demo.ts'
 import { addCheck } from './commands/check.ts'
 import { addDevAgent } from './commands/dev-agent.ts'
 import { addExplain } from './commands/explain.ts'
+import { addInject } from './commands/inject.ts'
 import { addKey } from './commands/key.ts'
 import { addRun } from './commands/run.ts'
 import { addSchema } from './commands/schema.ts'
@@ -21,7 +22,7 @@ export function createProgram(terminal: Terminal): Command {
       writeOut: (text) => void terminal.stdout.write(text),
       writeErr: (text) => void terminal.stderr.write(text),
     })
-  const add = [addRun, addCheck, addExplain, addKey, addSchema, addDevAgent, addDemo]
+  const add = [addRun, addCheck, addExplain, addKey, addSchema, addInject, addDevAgent, addDemo]
   for (const addCommand of add) addCommand(program, terminal)
   return program
 }

@@ -172,6 +172,7 @@ describe('the command line', () => {
       ['key'],
       ['key', 'create'],
       ['schema'],
+      ['inject'],
     ]) {
       const { code, out } = await run(...args, '--help')
       assert.equal(code, 0)
