@@ -4,7 +4,7 @@
  */
 export const layers = [
   { row: 1, pure: true, folders: ['core'] },
-  { row: 2, pure: true, folders: ['x509', 'http1', 'http2'] },
+  { row: 2, pure: true, folders: ['x509', 'http1', 'http2', 'proxy-protocol'] },
   { row: 3, pure: true, folders: ['spiffe'] },
   { row: 4, pure: true, folders: ['policy'] },
   { row: 5, pure: false, folders: ['config', 'workload-api', 'tls', 'proxy', 'telemetry'] },
