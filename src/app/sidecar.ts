@@ -152,7 +152,7 @@ export class Sidecar {
 
   async #listen(): Promise<void> {
     const { config, telemetry } = this.#options
-    const { limits, listen, plaintext, protocol } = config.inbound
+    const { limits, listen, plaintext, protocol, balancers } = config.inbound
     this.#health = await HealthServer.start({
       ...config.health.listen,
       logger: this.#options.logger,
@@ -170,12 +170,16 @@ export class Sidecar {
         handshakeTimeoutMs: limits.handshakeTimeoutMs,
       },
       maxConnections: limits.maxConnections,
+      maxConnectionsPerAddress: limits.maxConnectionsPerAddress,
+      maxHandshakes: limits.maxHandshakes,
+      balancers,
     })
   }
 
   #inboundContext(): InboundContext {
     const { clock, logger, telemetry, config } = this.#options
     const { limits, untrustedCertificate, forwardClientCert, apiKeyHeader } = config.inbound
+    const { addresses } = config.inbound
     return {
       clock,
       logger,
@@ -187,7 +191,7 @@ export class Sidecar {
       decisionIds: new DecisionIds(randomBytes(8)),
       upstreams: this.#upstreams,
       deadlines: this.#deadlines,
-      settings: { ...limits, untrustedCertificate, forwardClientCert },
+      settings: { ...limits, untrustedCertificate, addresses, forwardClientCert },
       ownId: () => this.#identity.svid?.id.toString(),
     }
   }

@@ -5,6 +5,7 @@ import { readBundles } from '../app/read-bundles.ts'
 import { readTextFile } from '../config/read-file.ts'
 import { systemClock } from '../core/clock.ts'
 import { PosternError } from '../core/errors.ts'
+import { IpAddress } from '../core/ip-address.ts'
 import { authenticate } from '../policy/authenticate.ts'
 import type { DecisionInput } from '../policy/decide.ts'
 import { explain, type Explanation } from '../policy/explain.ts'
@@ -22,6 +23,7 @@ export interface ExplainFlags {
   readonly config: string
   readonly cert?: string
   readonly apiKeyId?: string
+  readonly address?: string
   readonly method: string
   readonly host: string
   readonly path: string
@@ -56,6 +58,7 @@ async function readInput(flags: ExplainFlags, terminal: Terminal): Promise<Decis
       : authenticate(parsePemCertificates(readTextFile(flags.cert, maxPemBytes)), trust, nowMs)
   return {
     peer,
+    address: addressOf(flags.address),
     request: { method: flags.method, host: flags.host, path: flags.path },
     apiKey: flags.apiKeyId === undefined ? undefined : { id: flags.apiKeyId },
     trust: { ...files, bundles, epoch: 0, hasIdentity: true },
@@ -63,6 +66,12 @@ async function readInput(flags: ExplainFlags, terminal: Terminal): Promise<Decis
     nowMs,
     limiter: unlimited,
   }
+}
+
+function addressOf(text: string | undefined): IpAddress | undefined {
+  const address = text === undefined ? undefined : IpAddress.parse(text)
+  if (text === undefined || address !== undefined) return address
+  throw new PosternError('ERR_ADDRESS_INVALID', `--address ${text}: expected an IP address`)
 }
 
 /** `corp.example=roots.pem` of each flag. */

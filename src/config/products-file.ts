@@ -15,6 +15,7 @@ import { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Certificate } from '../x509/certificate.ts'
 import { parsePemCertificates } from '../x509/pem.ts'
 import { isLocal, parseAddress } from './address.ts'
+import { buildAddressRules } from './address-rules-schema.ts'
 import { ConfigError, type Problem } from './problem.ts'
 import {
   type DraftAuthority,
@@ -106,6 +107,7 @@ function buildProduct(draft: DraftProduct, callers: readonly Caller[]): Product[
   const { name, position, settings, requestPositions } = draft
   if (settings === undefined) return []
   const { description, apiKeys, apiKeysUntil, require, upstream, requests, limit } = settings
+  const { addresses } = settings
   return [
     {
       name,
@@ -121,6 +123,7 @@ function buildProduct(draft: DraftProduct, callers: readonly Caller[]): Product[
           RequestRule.parse(texts, requestPositions[i] ?? position),
         ),
       }),
+      ...(addresses !== undefined && { addresses: buildAddressRules(addresses) }),
       ...(limit !== undefined && { limit: buildLimit(limit) }),
     },
   ]

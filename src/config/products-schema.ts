@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { addressRulesSchema } from './address-rules-schema.ts'
 import {
   addressText,
   description,
@@ -102,6 +103,9 @@ export const productSchema = z.strictObject({
     .max(mostRules)
     .optional()
     .describe('A request must match one entry. Absent: every request. TCP connections match none.'),
+  addresses: addressRulesSchema
+    .optional()
+    .describe('From where this product may be called. Absent: from everywhere.'),
   limit: limitSchema.optional().describe('Absent: no limit.'),
 })
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { messageOf } from '../core/errors.ts'
 import { parseSpiffeIdSelector } from '../policy/caller.ts'
+import { parseCidr } from '../policy/cidr-set.ts'
 import { HostPattern, PathPattern } from '../policy/request-rule.ts'
 import { quoted } from '../spiffe/quoted.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
@@ -162,6 +163,9 @@ function tcpOnly(written: string): Extract<Address, { kind: 'tcp' }> | undefined
   const parsed = parseAddress(written)
   return parsed.kind === 'tcp' ? parsed : undefined
 }
+
+/** A range of IP addresses, or one of them. */
+export const cidr = text({ expected: 'an address, or a range such as 10.0.0.0/8' }, parseCidr)
 
 /** An address in its one spelling. */
 export const addressText = text({ expected: 'host:port, [IPv6]:port or unix:/path' }, (written) =>

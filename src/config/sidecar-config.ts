@@ -1,6 +1,9 @@
 import { dirname, resolve } from 'node:path'
 import type { z } from 'zod'
+import type { AddressRules } from '../policy/address-rules.ts'
+import { CidrSet } from '../policy/cidr-set.ts'
 import { type Address, formatAddress, isLocal, type TcpAddress } from './address.ts'
+import { buildAddressRules } from './address-rules-schema.ts'
 import { Checker, formatPath } from './checker.ts'
 import { type Environment, overlayEnvironment } from './environment.ts'
 import { schemaAt } from './schema-at.ts'
@@ -54,12 +57,19 @@ export interface InboundConfig {
   /** Lower case. */
   readonly apiKeyHeader: string
   readonly forwardClientCert: boolean
+  /** Undefined: anybody may connect from everywhere. */
+  readonly addresses: AddressRules | undefined
+  /** Balancers that say for whom they connect (PROXY protocol); undefined: none. */
+  readonly balancers: CidrSet | undefined
   readonly limits: InboundLimits
 }
 
 /** Bounds of everything that a stranger can make us hold or wait for. */
 export interface InboundLimits {
   readonly maxConnections: number
+  /** Of one address, or of one /64 of IPv6. */
+  readonly maxConnectionsPerAddress: number
+  readonly maxHandshakes: number
   readonly maxHeaderBytes: number
   /** Infinity: none. */
   readonly maxBodyBytes: number
@@ -208,7 +218,7 @@ function build(
   const { inbound, outbound, health, admin, audit, drain } = parsed
   return {
     identity: buildIdentity(parsed.identity, env, absolute),
-    inbound: { ...inbound, limits: buildLimits(inbound.limits) },
+    inbound: buildInbound(inbound),
     outbound,
     products: absolute('products', parsed.products),
     apiKeys: parsed.apiKeys === undefined ? undefined : absolute('apiKeys', parsed.apiKeys),
@@ -216,6 +226,16 @@ function build(
     admin,
     audit: { file: audit.file === '-' ? '-' : absolute('audit.file', audit.file) },
     drain: { delayMs: drain.delay, timeoutMs: drain.timeout },
+  }
+}
+
+function buildInbound(parsed: Parsed['inbound']): InboundConfig {
+  const { addresses, proxyProtocol, limits, ...inbound } = parsed
+  return {
+    ...inbound,
+    addresses: addresses && buildAddressRules(addresses),
+    balancers: proxyProtocol && new CidrSet(proxyProtocol.from),
+    limits: buildLimits(limits),
   }
 }
 
@@ -247,6 +267,8 @@ function nonEmpty(text: string | undefined): string | undefined {
 function buildLimits(limits: Parsed['inbound']['limits']): InboundLimits {
   return {
     maxConnections: limits.maxConnections,
+    maxConnectionsPerAddress: limits.maxConnectionsPerAddress,
+    maxHandshakes: limits.maxHandshakes,
     maxHeaderBytes: limits.maxHeaderBytes,
     maxBodyBytes: limits.maxBodyBytes,
     handshakeTimeoutMs: limits.handshakeTimeout,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { addressRulesSchema, cidrList } from './address-rules-schema.ts'
 import {
   address,
   duration,
@@ -51,6 +52,22 @@ const limitsSchema = z
       .default(10_000)
       .describe(
         'Connections at once, 1 to 1000000; more are closed at once. An idle one takes up to 60 KiB.',
+      ),
+    maxConnectionsPerAddress: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(1_000)
+      .describe(
+        'Of one address, or of one /64 of IPv6; 1 to 1000000; more are closed at once. Behind a balancer all callers have its address, unless proxyProtocol says otherwise.',
+      ),
+    maxHandshakes: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .default(1_000)
+      .describe(
+        'Connections at once that have not finished their handshake, 1 to 100000; one more, and the oldest of them is closed.',
       ),
     maxHeaderBytes: size('1KiB', '1MiB')
       .prefault('16KiB')
@@ -117,6 +134,17 @@ const inboundSchema = z
       .boolean()
       .default(false)
       .describe("Sets x-forwarded-client-cert in Envoy's format."),
+    addresses: addressRulesSchema
+      .optional()
+      .describe('From where anybody may connect at all. Absent: from everywhere.'),
+    proxyProtocol: z
+      .strictObject({
+        from: cidrList.describe(
+          'Balancers that begin every connection with the header of PROXY protocol 1 or 2.',
+        ),
+      })
+      .optional()
+      .describe('Balancers that say for whom they connect. Absent: nobody is believed.'),
     limits: limitsSchema,
   })
   .prefault({})

@@ -1,3 +1,4 @@
+import type { Client } from './client.ts'
 import type { PresentedChain } from '../tls/presented-chain.ts'
 
 /** What is known of a connection when its requests begin. */
@@ -5,6 +6,5 @@ export interface ConnectionFacts {
   /** What TLS showed; 'plaintext' without TLS. */
   readonly presented: PresentedChain | 'plaintext'
   readonly protocol: 'http/1.1' | 'h2'
-  readonly clientAddress: string
-  readonly clientPort: number
+  readonly client: Client
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
+import type { AddressRules } from '../policy/address-rules.ts'
 import type { Limiter } from '../policy/rate-limiter.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import type { Deadlines } from '../proxy/deadlines.ts'
@@ -38,6 +39,8 @@ export interface InboundContext {
 
 export interface InboundSettings {
   readonly untrustedCertificate: 'refuse' | 'ignore'
+  /** From where anybody may connect at all; undefined: from everywhere. */
+  readonly addresses?: AddressRules | undefined
   /** Whether the workload gets `x-forwarded-client-cert`. */
   readonly forwardClientCert: boolean
   /** Bytes of a request's body. */

@@ -55,7 +55,7 @@ export class InboundConnection implements RequestServer, LiveConnection {
     this.#context = context
     this.#facts = facts
     this.#origin = {
-      clientAddress: facts.clientAddress,
+      clientAddress: facts.client.text,
       scheme: facts.presented === 'plaintext' ? 'http' : 'https',
     }
   }
@@ -98,6 +98,7 @@ export class InboundConnection implements RequestServer, LiveConnection {
     const peer = this.#peer(trust, nowMs)
     const decision = decide({
       peer,
+      address: this.#facts.client.address,
       request: { method: request.method, host: request.authority, path: request.path },
       apiKey: scanned.apiKey,
       trust,
@@ -130,7 +131,7 @@ export class InboundConnection implements RequestServer, LiveConnection {
     this.#context.logger.debug('request refused', {
       reason: refusal.code,
       status: refusal.status,
-      clientAddress: this.#facts.clientAddress,
+      clientAddress: this.#facts.client.text,
     })
     respond(reply, {
       status: refusal.status,
@@ -148,6 +149,7 @@ export class InboundConnection implements RequestServer, LiveConnection {
     if (last === undefined && peer.kind !== 'untrusted') return undefined
     return decide({
       peer,
+      address: this.#facts.client.address,
       request: this.#lastRequest,
       apiKey: last?.apiKeyId === undefined ? undefined : { id: last.apiKeyId },
       trust,
@@ -168,8 +170,8 @@ export class InboundConnection implements RequestServer, LiveConnection {
       decision,
       peer,
       protocol: this.#facts.protocol,
-      clientAddress: this.#facts.clientAddress,
-      clientPort: this.#facts.clientPort,
+      clientAddress: this.#facts.client.text,
+      clientPort: this.#facts.client.port,
       ...(this.#lastRequest === undefined ? {} : { request: this.#lastRequest }),
       ...(this.#lastAllow === undefined ? {} : { previousReason: this.#lastAllow.reason }),
     }

@@ -50,8 +50,8 @@ export class InboundRequest implements ExchangeOwner {
       decision: decided.decision,
       peer: decided.peer,
       protocol: facts.protocol,
-      clientAddress: facts.clientAddress,
-      clientPort: facts.clientPort,
+      clientAddress: facts.client.text,
+      clientPort: facts.client.port,
       request: {
         method: request.method,
         host: request.authority,

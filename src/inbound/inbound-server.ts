@@ -5,11 +5,13 @@ import type { TrustState } from '../policy/trust-state.ts'
 import { Http1Downstream } from '../proxy/http1-downstream.ts'
 import { Http2Downstream } from '../proxy/http2-downstream.ts'
 import { type ListenerTls, listenerTlsOptions, type ServerIdentity } from '../tls/context.ts'
-import { detectFirstBytes } from '../tls/first-bytes.ts'
 import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
+import type { CidrSet } from '../policy/cidr-set.ts'
+import type { Client } from './client.ts'
 import type { InboundContext } from './context.ts'
 import { type ConnectionEnd, InboundConnection } from './inbound-connection.ts'
 import { type LiveConnection, LiveConnections } from '../proxy/live-connections.ts'
+import { Reception } from './reception.ts'
 import { TcpConnection } from './tcp-connection.ts'
 
 export interface InboundServerOptions {
@@ -24,6 +26,12 @@ export interface InboundServerOptions {
   readonly plaintext: 'refuse' | 'allow'
   /** Connections at once; above it new ones are closed. */
   readonly maxConnections: number
+  /** Of one address; of one network of 64 bits with IPv6. */
+  readonly maxConnectionsPerAddress: number
+  /** Connections at once that have not finished their handshake; above it the oldest of them is closed. */
+  readonly maxHandshakes: number
+  /** Balancers that begin with the header of the PROXY protocol; undefined: none. */
+  readonly balancers?: CidrSet | undefined
 }
 
 /** How often the drain looks whether the last connection has ended. */
@@ -37,6 +45,7 @@ export class InboundServer {
   readonly #options: InboundServerOptions
   readonly #listener: Server
   readonly #connections: LiveConnections
+  readonly #reception: Reception
   /** All that were accepted: also those that are in their handshake, which nobody else could end. */
   readonly #sockets = new Set<Socket>()
   #tls: TlsServer | undefined
@@ -48,6 +57,16 @@ export class InboundServer {
     this.#connections = new LiveConnections({
       clock: options.context.clock,
       onJudged: (result) => options.context.telemetry.reevaluated(result),
+    })
+    this.#reception = new Reception({
+      ...options,
+      takesPlaintext: options.plaintext === 'allow' && options.protocol === 'http',
+      handshakeTimeoutMs: options.tls.handshakeTimeoutMs,
+      onTls: (socket) => this.#beginTls(socket),
+      onPlaintext: (socket, client, protocol) => {
+        this.#serve(socket, client, 'plaintext', protocol)
+        socket.resume()
+      },
     })
     this.#listener = createServer(
       { noDelay: true, allowHalfOpen: options.protocol === 'tcp' },
@@ -160,31 +179,12 @@ export class InboundServer {
     socket.on('error', () => socket.destroy())
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
-    if (this.#options.plaintext === 'allow' && this.#options.protocol === 'http')
-      this.#detect(socket)
-    else this.#beginTls(socket)
-  }
-
-  /** The first bytes must come in the time that a handshake may take. */
-  #detect(socket: Socket): void {
-    const { clock, telemetry } = this.#options.context
-    const timer = clock.setTimer(this.#options.tls.handshakeTimeoutMs, () => socket.destroy())
-    socket.once('close', () => timer.cancel())
-    detectFirstBytes(socket, (kind) => {
-      timer.cancel()
-      if (kind === 'tls') {
-        this.#beginTls(socket)
-      } else {
-        telemetry.handshake('plaintext')
-        this.#serve(socket, 'plaintext', kind)
-        socket.resume()
-      }
-    })
+    this.#reception.accept(socket)
   }
 
   #beginTls(socket: Socket): void {
     if (!this.#hasIdentity || this.#tls === undefined) {
-      this.#options.context.telemetry.handshake('identity_unavailable')
+      this.#reception.known(socket, 'identity_unavailable')
       socket.destroy()
     } else {
       this.#tls.emit('connection', socket)
@@ -192,10 +192,10 @@ export class InboundServer {
   }
 
   #createTls(options: ReturnType<typeof listenerTlsOptions>): TlsServer {
-    const { telemetry, logger } = this.#options.context
+    const { logger } = this.#options.context
     const server = createTlsServer(options, (socket) => this.#onSecure(socket))
-    server.on('tlsClientError', (error, socket) => {
-      telemetry.handshake('failed')
+    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+      if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') this.#reception.known(socket, 'timeout')
       logger.debug('handshake failed', { error: error.message })
       socket.destroy()
     })
@@ -203,44 +203,39 @@ export class InboundServer {
   }
 
   #onSecure(socket: TLSSocket): void {
-    const { telemetry } = this.#options.context
     if (socket.isSessionReused()) {
       // Cannot happen with the options of tls/context.ts. If it does, nothing was proven on this connection.
-      telemetry.handshake('resumed')
+      this.#reception.known(socket, 'resumed')
       socket.destroy()
       return
     }
     const presented = readPresentedChain(socket)
     if (presented === undefined) return
-    telemetry.handshake(presented.certificates.length === 0 ? 'anonymous' : 'certificate')
-    if (this.#options.protocol === 'tcp') this.#tunnel(socket, presented)
-    else this.#serve(socket, presented, socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1')
+    const result = presented.certificates.length === 0 ? 'anonymous' : 'certificate'
+    const client = this.#reception.known(socket, result)
+    if (client === undefined) socket.destroy()
+    else if (this.#options.protocol === 'tcp') this.#tunnel(socket, client, presented)
+    else this.#serve(socket, client, presented, socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1')
   }
 
   #serve(
     socket: Socket,
+    client: Client,
     presented: PresentedChain | 'plaintext',
     protocol: 'http/1.1' | 'h2',
   ): void {
-    const { context } = this.#options
-    const connection = new InboundConnection(context, {
+    const connection = new InboundConnection(this.#options.context, {
       presented,
       protocol,
-      clientAddress: plainAddress(socket.remoteAddress),
-      clientPort: socket.remotePort ?? 0,
+      client,
     })
     connection.attach(this.#end(socket, connection, protocol))
     this.#register(connection, socket, protocol)
   }
 
-  #tunnel(socket: Socket, presented: PresentedChain | 'plaintext'): void {
-    const connection = TcpConnection.open({
-      context: this.#options.context,
-      socket,
-      presented,
-      clientAddress: plainAddress(socket.remoteAddress),
-      clientPort: socket.remotePort ?? 0,
-    })
+  #tunnel(socket: Socket, client: Client, presented: PresentedChain): void {
+    const { context } = this.#options
+    const connection = TcpConnection.open({ context, socket, presented, client })
     this.#register(connection, socket, 'tcp')
   }
 
@@ -279,10 +274,4 @@ export class InboundServer {
         })
     }
   }
-}
-
-/** IPv4 callers of a dual-stack socket are written as IPv4. */
-function plainAddress(address: string | undefined): string {
-  if (address === undefined) return 'unknown'
-  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address
 }

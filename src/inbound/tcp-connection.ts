@@ -8,6 +8,7 @@ import type { TrustState } from '../policy/trust-state.ts'
 import { TcpTunnel, type TunnelOutcome } from '../proxy/tcp-tunnel.ts'
 import type { DecisionRecord, Trace } from '../telemetry/telemetry.ts'
 import type { PresentedChain } from '../tls/presented-chain.ts'
+import type { Client } from './client.ts'
 import type { InboundContext } from './context.ts'
 import type { LiveConnection } from '../proxy/live-connections.ts'
 
@@ -16,8 +17,7 @@ export interface TcpConnectionOptions {
   /** Of the caller; made with `allowHalfOpen`. */
   readonly socket: Socket
   readonly presented: PresentedChain | 'plaintext'
-  readonly clientAddress: string
-  readonly clientPort: number
+  readonly client: Client
 }
 
 const plaintext: Peer = { kind: 'plaintext' }
@@ -101,11 +101,13 @@ export class TcpConnection implements LiveConnection {
     nowMs: number,
     limiter: InboundContext['limiter'],
   ): Decision {
-    return decide({ peer, trust, rules: this.#options.context.settings, nowMs, limiter })
+    const { client, context } = this.#options
+    const { address } = client
+    return decide({ peer, address, trust, rules: context.settings, nowMs, limiter })
   }
 
   #record(peer: Peer, decision: Decision, nowMs: number): DecisionRecord {
-    const { context, clientAddress, clientPort } = this.#options
+    const { context, client } = this.#options
     return {
       id: context.decisionIds.next(),
       atMs: nowMs,
@@ -113,8 +115,8 @@ export class TcpConnection implements LiveConnection {
       decision,
       peer,
       protocol: 'tcp',
-      clientAddress,
-      clientPort,
+      clientAddress: client.text,
+      clientPort: client.port,
     }
   }
 

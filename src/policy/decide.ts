@@ -1,3 +1,5 @@
+import type { IpAddress } from '../core/ip-address.ts'
+import { type AddressRules, whyAddressRefused } from './address-rules.ts'
 import { readApiKeyForm } from './api-key.ts'
 import type { ApiKey } from './api-key-table.ts'
 import type { PresentedKey } from './api-keys.ts'
@@ -19,11 +21,15 @@ import type { TrustState } from './trust-state.ts'
 export interface DecisionRules {
   /** `ignore`: a certificate that proves nothing is as if none had been presented, and is recorded. */
   readonly untrustedCertificate: 'refuse' | 'ignore'
+  /** From where anybody may connect at all. Absent: from everywhere. */
+  readonly addresses?: AddressRules | undefined
 }
 
 /** Everything that a decision depends on. */
 export interface DecisionInput {
   readonly peer: Peer
+  /** Where the caller connects from; undefined when nobody knows. */
+  readonly address?: IpAddress | undefined
   /** Absent on a TCP connection. */
   readonly request?: RequestLine | undefined
   readonly apiKey?: PresentedKey | undefined
@@ -43,14 +49,26 @@ export interface DecisionInput {
  */
 export function decide(input: DecisionInput): Decision {
   const draft: Draft = { epoch: input.trust.epoch, steps: [] }
+  const refused = checkAddress(draft, input.rules.addresses, input.address, listenerAddress)
+  if (refused !== undefined) return refused
   const mapped = identify(input, draft)
   if (mapped.kind === 'denied') return mapped.decision
   return (
+    checkAddress(draft, mapped.product.addresses, input.address, productAddress) ??
     checkCredential(input, draft, mapped) ??
     checkRequest(input, draft, mapped.product) ??
     checkLimit(input, draft, mapped) ??
     allow(draft, mapped)
   )
+}
+
+/** The first step of `decide`, for a connection that has not said anything yet; undefined: it may go on. */
+export function decideAddress(
+  rules: DecisionRules,
+  address: IpAddress | undefined,
+  epoch: number,
+): Denial | undefined {
+  return checkAddress({ epoch, steps: [] }, rules.addresses, address, listenerAddress)
 }
 
 type Denial = Extract<Decision, { outcome: 'deny' }>
@@ -70,6 +88,20 @@ interface Mapped {
   readonly reason: AllowReason
   readonly principal: string
   readonly credential: CredentialKind
+}
+
+/** No step is recorded where there are no rules: each costs something in every record. */
+function checkAddress(
+  draft: Draft,
+  rules: AddressRules | undefined,
+  address: IpAddress | undefined,
+  good: Step,
+): Denial | undefined {
+  if (rules === undefined) return undefined
+  const why = whyAddressRefused(rules, address)
+  if (why !== undefined) return deny(draft, good.name, 'address_not_allowed', why)
+  draft.steps.push(good)
+  return undefined
 }
 
 function identify(input: DecisionInput, draft: Draft): Identified {
@@ -340,6 +372,7 @@ function deny(draft: Draft, step: Step['name'], reason: DenyReason, detail: stri
 }
 
 const statusOf: Readonly<Record<DenyReason, Denial['status']>> = {
+  address_not_allowed: 403,
   identity_unavailable: 503,
   certificate_malformed: 403,
   certificate_expired: 403,
@@ -362,6 +395,8 @@ const statusOf: Readonly<Record<DenyReason, Denial['status']>> = {
 }
 
 // Steps that say the same each time are shared: a decision allocates its list and itself.
+const listenerAddress = pass('address', 'the caller may connect from there')
+const productAddress = pass('product-address', 'the product may be called from there')
 const identityHeld = pass('identity', 'this sidecar holds an unexpired SVID')
 const noCertificate = skip('certificate', 'no certificate was presented')
 const svidValid = pass('certificate', 'the SVID is valid')

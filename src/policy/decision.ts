@@ -5,6 +5,7 @@ export type AllowReason = 'svid_trust_domain' | 'svid_id' | 'authority' | 'api_k
 
 /** Reasons of a deny, in the order of DESIGN.md 6. */
 export type DenyReason =
+  | 'address_not_allowed'
   | 'identity_unavailable'
   | UntrustedReason
   | 'product_unmapped'
@@ -24,10 +25,12 @@ export type CredentialKind = 'x509-svid' | 'x509' | 'api-key'
 /** One step that led to the decision: what was asked, and what was found. For people and for `explain`. */
 export interface Step {
   readonly name:
+    | 'address'
     | 'identity'
     | 'certificate'
     | 'product-map'
     | 'api-key'
+    | 'product-address'
     | 'credential-rule'
     | 'request-rule'
     | 'limit'

@@ -1,3 +1,4 @@
+import type { AddressRules } from './address-rules.ts'
 import type { Caller } from './caller.ts'
 import type { RequestRule } from './request-rule.ts'
 import type { SourcePosition } from './source-position.ts'
@@ -15,6 +16,8 @@ export interface Product {
   readonly require: 'any' | 'certificate' | 'apiKey' | 'both'
   /** The product's own address of the workload, `host:port` or `unix:/path`. */
   readonly upstream?: string
+  /** Absent: from everywhere. */
+  readonly addresses?: AddressRules
   /** Absent: every request. Otherwise a request must match one of them, and a TCP connection never does. */
   readonly requests?: readonly RequestRule[]
   readonly limit?: Limit

@@ -48,6 +48,7 @@ const titles: Readonly<Record<number, string>> = {
 
 /** What a caller may know; the steps stay with the operator, who finds them by the decision id. */
 const denials: Readonly<Record<DenyReason, string>> = {
+  address_not_allowed: 'this address may not call here',
   identity_unavailable: 'this sidecar holds no valid identity at the moment',
   certificate_malformed: 'the client certificate cannot be read',
   certificate_expired: 'the client certificate, or one on its path, has expired',

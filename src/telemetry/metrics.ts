@@ -42,7 +42,11 @@ export class Metrics {
       ['refused'],
       ['resumed'],
       ['identity_unavailable'],
+      ['address_not_allowed'],
+      ['proxy_header_malformed'],
       ['too_many_connections'],
+      ['too_many_connections_of_address'],
+      ['too_many_handshakes'],
     ],
   )
   readonly #upstreamErrors = new LabelledMetric<[UpstreamErrorReason]>(

@@ -105,7 +105,11 @@ export type HandshakeResult =
   | 'refused'
   | 'resumed'
   | 'identity_unavailable'
+  | 'address_not_allowed'
+  | 'proxy_header_malformed'
   | 'too_many_connections'
+  | 'too_many_connections_of_address'
+  | 'too_many_handshakes'
 
 export type UpstreamErrorReason =
   'upstream_unavailable' | 'upstream_reset' | 'upstream_timeout' | 'upstream_malformed'

@@ -144,6 +144,18 @@ describe('the command line', () => {
     assert.match((await run(...asked.slice(0, 3))).out, /^deny credential_missing \(401\)\n/)
   })
 
+  it('explains whether a caller may come from an address', async () => {
+    const rules = 'inbound: { addresses: { allow: [10.0.0.0/8] },'
+    await writeFile(at('addresses.yaml'), config.replace('inbound: {', rules))
+    const asked = ['explain', '--config', at('addresses.yaml')]
+    const denied = await run(...asked, '--address', '192.0.2.1')
+    assert.match(denied.out, /^deny address_not_allowed \(403\)\n/)
+    assert.match(denied.out, /address +deny +allow lists no range where 192\.0\.2\.1 is/)
+    const passed = await run(...asked, '--address', '10.1.1.1')
+    assert.match(passed.out, /^deny credential_missing \(401\)\n/)
+    assert.equal((await run(...asked, '--address', '10.1.1')).code, 64)
+  })
+
   it('prints a JSON Schema of each file', async () => {
     for (const file of ['config', 'products', 'keys']) {
       const { code, out } = await run('schema', file)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { formatPosition } from '../../src/policy/source-position.ts'
 import type { ProductMap } from '../../src/policy/product-map.ts'
+import { CidrSet, parseCidr } from '../../src/policy/cidr-set.ts'
 import { checkAgainstBundles, parseProducts } from '../../src/config/products-file.ts'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import { TestCa } from '../support/test-ca.ts'
@@ -53,6 +54,7 @@ products:
     upstream: 127.0.0.1:8081
     requests:
       - { methods: [GET], hosts: [api.example], paths: [/v1/payments/**] }
+    addresses: { allow: [10.0.0.0/8], deny: [10.9.0.0/16] }
     limit: { rate: 100/s, burst: 200, per: product }
   orders: {}
 authorities:
@@ -72,6 +74,10 @@ authorities:
       apiKeysUntilMs: Date.UTC(2027, 2, 31),
       require: 'any',
       upstream: '127.0.0.1:8081',
+      addresses: {
+        allow: new CidrSet([parseCidr('10.0.0.0/8')]),
+        deny: new CidrSet([parseCidr('10.9.0.0/16')]),
+      },
       limit: { text: '100/s', count: 100, periodMs: 1_000, burst: 200, per: 'product' },
     })
     assert.equal(formatPosition(position), 'products.yaml:3:3')
@@ -92,7 +98,7 @@ authorities:
     const authority = map.authorities.get('partner-b')
     assert.equal(authority?.trustDomain?.name, 'partner-b.example')
     assert.equal(authority.certificatesFile, 'ca/partner-b.pem')
-    assert.equal(formatPosition(authority.position), 'products.yaml:20:3')
+    assert.equal(formatPosition(authority.position), 'products.yaml:21:3')
     assert.deepEqual(
       authority.anchors.map((anchor) => anchor.sha256),
       [rootB.certificate.sha256],
@@ -190,6 +196,11 @@ authorities:
         '3:29 products.p.requests[0].hosts[0]',
       ],
       ['a rate of nothing', withProduct('{ limit: { rate: 0/s } }'), '3:23 products.p.limit.rate'],
+      [
+        'a range with bits below its prefix',
+        withProduct('{ addresses: { allow: [10.0.0.1/8] } }'),
+        '3:29 products.p.addresses.allow[0]',
+      ],
       ['a limit without rate', withProduct('{ limit: {} }'), '3:8 products.p.limit.rate'],
       [
         'a burst of nothing',

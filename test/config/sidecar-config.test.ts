@@ -3,6 +3,8 @@ import { resolve } from 'node:path'
 import type { Environment } from '../../src/config/environment.ts'
 import { listSettings } from '../../src/config/settings.ts'
 import { parseSidecarConfig } from '../../src/config/sidecar-config.ts'
+import { IpAddress } from '../../src/core/ip-address.ts'
+import { CidrSet, parseCidr } from '../../src/policy/cidr-set.ts'
 import { placesOf, problemsOf } from './support/problems.ts'
 
 const file = '/etc/postern/postern.yaml'
@@ -12,6 +14,12 @@ function parse(text: string, env: Environment = {}) {
 }
 
 const places = (text: string, env: Environment = {}) => placesOf(() => parse(text, env))
+
+function ip(text: string): IpAddress {
+  const address = IpAddress.parse(text)
+  assert.ok(address, text)
+  return address
+}
 
 describe('parseSidecarConfig', () => {
   it('has a default for every setting', () => {
@@ -31,8 +39,12 @@ describe('parseSidecarConfig', () => {
         untrustedCertificate: 'refuse',
         apiKeyHeader: 'x-api-key',
         forwardClientCert: false,
+        addresses: undefined,
+        balancers: undefined,
         limits: {
           maxConnections: 10_000,
+          maxConnectionsPerAddress: 1_000,
+          maxHandshakes: 1_000,
           maxHeaderBytes: 16_384,
           maxBodyBytes: Infinity,
           handshakeTimeoutMs: 10_000,
@@ -65,8 +77,12 @@ inbound:
   untrustedCertificate: ignore
   apiKeyHeader: api-key
   forwardClientCert: true
+  addresses: { allow: [10.0.0.0/8, "2001:db8::/32"], deny: [10.9.0.0/16] }
+  proxyProtocol: { from: [192.0.2.1] }
   limits:
     maxConnections: 5
+    maxConnectionsPerAddress: 4
+    maxHandshakes: 3
     maxHeaderBytes: 32KiB
     maxBodyBytes: 10MiB
     handshakeTimeout: 1s
@@ -84,6 +100,10 @@ admin: { listen: 127.0.0.1:2 }
 audit: { file: audit.log }
 drain: { delay: 5s, timeout: 1m }
 `)
+    const { addresses, balancers } = config.inbound
+    assert.equal(addresses?.allow?.find(ip('10.9.0.1')), '10.0.0.0/8')
+    assert.equal(addresses.deny?.find(ip('10.9.0.1')), '10.9.0.0/16')
+    assert.equal(balancers?.find(ip('192.0.2.1')), '192.0.2.1/32')
     assert.deepEqual(config, {
       identity: { kind: 'workload-api', address: 'tcp://127.0.0.1:8081', hint: 'internal' },
       inbound: {
@@ -96,8 +116,15 @@ drain: { delay: 5s, timeout: 1m }
         untrustedCertificate: 'ignore',
         apiKeyHeader: 'api-key',
         forwardClientCert: true,
+        addresses: {
+          allow: new CidrSet([parseCidr('10.0.0.0/8'), parseCidr('2001:db8::/32')]),
+          deny: new CidrSet([parseCidr('10.9.0.0/16')]),
+        },
+        balancers: new CidrSet([parseCidr('192.0.2.1/32')]),
         limits: {
           maxConnections: 5,
+          maxConnectionsPerAddress: 4,
+          maxHandshakes: 3,
           maxHeaderBytes: 32_768,
           maxBodyBytes: 10_485_760,
           handshakeTimeoutMs: 1_000,
@@ -122,6 +149,25 @@ drain: { delay: 5s, timeout: 1m }
       audit: { file: '/etc/postern/audit.log' },
       drain: { delayMs: 5_000, timeoutMs: 60_000 },
     })
+  })
+
+  it('says what is wrong with a range of addresses, and where', () => {
+    const problems = problemsOf(() =>
+      parse(`inbound:
+  addresses: { allow: [10.0.0.1/8, nowhere], deny: [] }
+  proxyProtocol: { from: ["::ffff:10.0.0.0/8"] }
+`),
+    )
+    assert.deepEqual(
+      problems.map(({ where, path }) => `${where} ${path}`),
+      [
+        `${file}:2:24 inbound.addresses.allow[0]`,
+        `${file}:2:36 inbound.addresses.allow[1]`,
+        `${file}:2:52 inbound.addresses.deny`,
+        `${file}:3:27 inbound.proxyProtocol.from[0]`,
+      ],
+    )
+    assert.match(problems[0]?.message ?? '', /expected 10\.0\.0\.0\/8/)
   })
 
   it('takes an identity from files', () => {

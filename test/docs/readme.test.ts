@@ -25,6 +25,7 @@ import { Readme, root } from './support/readme.ts'
 // Keyed by the type, so that the compiler finds the one that was forgotten.
 
 const denials: Readonly<Record<DenyReason, '401' | '403' | '429' | '503'>> = {
+  address_not_allowed: '403',
   identity_unavailable: '503',
   certificate_malformed: '403',
   certificate_expired: '403',

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { digestOf } from '../../src/policy/api-key.ts'
-import { decide, type DecisionInput } from '../../src/policy/decide.ts'
+import { IpAddress } from '../../src/core/ip-address.ts'
+import type { AddressRules } from '../../src/policy/address-rules.ts'
+import { CidrSet, parseCidr } from '../../src/policy/cidr-set.ts'
+import { decide, decideAddress, type DecisionInput } from '../../src/policy/decide.ts'
 import type { DenyReason } from '../../src/policy/decision.ts'
 import type { Peer } from '../../src/policy/peer.ts'
 import { RateLimiter, unlimited } from '../../src/policy/rate-limiter.ts'
@@ -23,7 +26,25 @@ import {
 const requestless: Partial<DecisionInput> = { request: undefined }
 const limit = { count: 1, periodMs: 1_000, burst: 1, per: 'principal', text: '1/s' } as const
 
+function setOf(...texts: string[]): CidrSet {
+  return new CidrSet(texts.map(parseCidr))
+}
+
+const near = IpAddress.parse('10.1.2.3')
+const far = IpAddress.parse('192.0.2.1')
+
+/** Listener rules with this part. */
+function rulesFrom(addresses: AddressRules): DecisionInput['rules'] {
+  return { untrustedCertificate: 'refuse', addresses }
+}
+
 const products = mapOf(
+  product('inside', {
+    callers: ['spiffeId: spiffe://corp.example/inside'],
+    apiKeys: 'accept',
+    require: 'certificate',
+    addresses: { allow: setOf('10.0.0.0/8'), deny: setOf('10.9.0.0/16') },
+  }),
   product('payments', {
     callers: [
       'trustDomain: partner-a.example',
@@ -219,6 +240,25 @@ describe('decide', () => {
         expected: { reason: 'svid_id', product: 'reading' },
       },
       {
+        name: 'a caller from where its product may be called',
+        input: { peer: svid('spiffe://corp.example/inside'), address: near },
+        expected: { reason: 'svid_id', product: 'inside' },
+      },
+      {
+        name: 'a caller from where anybody may connect',
+        input: {
+          peer: svid('spiffe://corp.example/checkout'),
+          address: near,
+          rules: rulesFrom({ allow: setOf('10.0.0.0/8') }),
+        },
+        expected: { reason: 'svid_id', product: 'payments' },
+      },
+      {
+        name: 'a caller from an unknown address where nobody asks for it',
+        input: { peer: svid('spiffe://corp.example/checkout'), address: undefined },
+        expected: { reason: 'svid_id', product: 'payments' },
+      },
+      {
         name: 'a TCP connection to a product without requests',
         input: { peer: svid('spiffe://corp.example/checkout'), ...requestless },
         expected: { reason: 'svid_id', product: 'payments' },
@@ -254,6 +294,54 @@ describe('decide', () => {
         },
         reason: 'identity_unavailable',
         status: 503,
+      },
+      {
+        name: 'an address from which nobody may connect, before everything else',
+        input: {
+          peer: untrusted('certificate_expired'),
+          address: far,
+          rules: rulesFrom({ allow: setOf('10.0.0.0/8') }),
+          trust: { ...trust, hasIdentity: false },
+        },
+        reason: 'address_not_allowed',
+        status: 403,
+        expected: { product: undefined, principal: undefined },
+      },
+      {
+        name: 'an address that both lists name',
+        input: {
+          peer: svid('spiffe://corp.example/checkout'),
+          address: near,
+          rules: rulesFrom({ allow: setOf('10.0.0.0/8'), deny: setOf('10.1.0.0/16') }),
+        },
+        reason: 'address_not_allowed',
+        status: 403,
+      },
+      {
+        name: 'an address that nobody knows, where there are rules',
+        input: {
+          peer: svid('spiffe://corp.example/checkout'),
+          address: undefined,
+          rules: rulesFrom({ deny: setOf('10.0.0.0/8') }),
+        },
+        reason: 'address_not_allowed',
+        status: 403,
+      },
+      {
+        name: 'a caller from where its product may not be called',
+        input: { peer: svid('spiffe://corp.example/inside'), address: far },
+        reason: 'address_not_allowed',
+        status: 403,
+        expected: { product: 'inside', principal: 'spiffe://corp.example/inside' },
+      },
+      {
+        name: 'a caller from a range within one from where its product may be called',
+        input: {
+          peer: svid('spiffe://corp.example/inside'),
+          address: IpAddress.parse('10.9.0.1'),
+        },
+        reason: 'address_not_allowed',
+        status: 403,
       },
       {
         name: 'a valid key while we hold no SVID ourselves',
@@ -555,6 +643,44 @@ describe('decide', () => {
         'limit skip',
       ],
     )
+  })
+
+  it('records where the caller comes from where it was asked', () => {
+    const { steps } = decideOn({
+      peer: svid('spiffe://corp.example/inside'),
+      address: near,
+      rules: rulesFrom({ allow: setOf('10.0.0.0/8') }),
+    })
+    assert.deepEqual(
+      steps.map(({ name, outcome }) => `${name} ${outcome}`),
+      [
+        'address pass',
+        'identity pass',
+        'certificate pass',
+        'product-map pass',
+        'product-address pass',
+        'api-key skip',
+        'credential-rule pass',
+        'request-rule skip',
+        'limit skip',
+      ],
+    )
+  })
+
+  it('decides on an address before anything else is known', () => {
+    const rules = rulesFrom({ allow: setOf('10.0.0.0/8') })
+    const denial = decideAddress(rules, far, 7)
+    assert.deepEqual(denial, {
+      epoch: 7,
+      outcome: 'deny',
+      reason: 'address_not_allowed',
+      status: 403,
+      steps: [
+        { name: 'address', outcome: 'deny', detail: 'allow lists no range where 192.0.2.1 is' },
+      ],
+    })
+    assert.equal(decideAddress(rules, near, 7), undefined)
+    assert.equal(decideAddress({ untrustedCertificate: 'refuse' }, undefined, 7), undefined)
   })
 
   it('ends the steps with the one that denied', () => {

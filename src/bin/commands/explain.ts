@@ -10,6 +10,7 @@ export function addExplain(program: Command, terminal: Terminal): void {
     .option('--config <file>', 'the configuration', 'postern.yaml')
     .option('--cert <file>', "the caller's certificate chain, PEM")
     .option('--api-key-id <id>', 'the id of the API key that is presented')
+    .option('--address <ip>', 'where the caller connects from; denied where rules ask for it')
     .option('--method <method>', 'of the request', 'GET')
     .option('--host <host>', 'of the request', 'localhost')
     .option('--path <path>', 'of the request', '/')

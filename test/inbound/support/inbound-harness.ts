@@ -6,6 +6,8 @@ import { type Logger, silentLogger } from '../../../src/core/logger.ts'
 import { DecisionIds } from '../../../src/policy/decision-ids.ts'
 import { InboundServer } from '../../../src/inbound/inbound-server.ts'
 import { Verdicts } from '../../../src/inbound/verdicts.ts'
+import type { AddressRules } from '../../../src/policy/address-rules.ts'
+import { CidrSet, parseCidr } from '../../../src/policy/cidr-set.ts'
 import { createApiKey, type NewApiKey } from '../../../src/policy/api-key.ts'
 import { type ApiKeyEntry, ApiKeyTable } from '../../../src/policy/api-key-table.ts'
 import { ApiKeys } from '../../../src/policy/api-keys.ts'
@@ -67,8 +69,19 @@ export interface HarnessOptions {
   readonly keys?: readonly Partial<ApiKeyEntry>[]
   readonly forwardClientCert?: boolean
   readonly logger?: Logger
+  /** From where anybody may connect. */
+  readonly addresses?: AddressRules
+  /** Ranges whose connections begin with a PROXY header. */
+  readonly balancers?: readonly string[]
+  readonly limits?: HarnessLimits
   /** `protocol: tcp`, with the workload on this port. */
   readonly tcpPort?: number
+}
+
+export interface HarnessLimits {
+  readonly maxConnections?: number
+  readonly maxConnectionsPerAddress?: number
+  readonly maxHandshakes?: number
 }
 
 /**
@@ -259,6 +272,7 @@ export class InboundHarness {
         ownId: () => 'spiffe://corp.example/sidecar',
         settings: {
           untrustedCertificate: options.untrustedCertificate ?? 'refuse',
+          addresses: options.addresses,
           forwardClientCert: options.forwardClientCert ?? false,
           maxBodyBytes: 1 << 20,
           maxHeaderBytes: 16_384,
@@ -276,7 +290,10 @@ export class InboundHarness {
         protocols: options.tcpPort === undefined ? ['h2', 'http/1.1'] : [],
         handshakeTimeoutMs: 2_000,
       },
-      maxConnections: 1_000,
+      maxConnections: options.limits?.maxConnections ?? 1_000,
+      maxConnectionsPerAddress: options.limits?.maxConnectionsPerAddress ?? 1_000,
+      maxHandshakes: options.limits?.maxHandshakes ?? 1_000,
+      balancers: options.balancers && new CidrSet(options.balancers.map(parseCidr)),
     })
     await this.serveWith(this.corp)
   }

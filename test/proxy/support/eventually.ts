@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 
-const patienceMs = 5_000
+const patienceMs = 15_000
 
-/** Resolves as soon as `holds` does, looking after every turn of the event loop; throws with `problem` after five seconds. */
+/** Resolves as soon as `holds` does, looking after every turn of the event loop; throws with `problem` after fifteen seconds. */
 export async function eventually(
   holds: () => boolean,
   problem: () => string = () => holds.toString(),
