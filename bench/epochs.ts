@@ -1,10 +1,11 @@
 /**
  * What a change of trust costs while many connections live, and what an idle connection costs: `npm run bench -- epochs`
  * (`-- [connections] [certificates]`). Idle mTLS connections of so many distinct certificates, half of our own trust domain
- * and half of a federated one, each with one request answered, are judged again by the built program: while CAs enter the
- * bundle and everyone is kept, then when the federation ends and half of them are ended. Prints the pauses of its event loop
- * (DESIGN.md 13: at most 50 ms) beside those of a window in which nothing happened, and resident memory per idle connection
- * (at most 60 KiB with mTLS, 20 KiB in plaintext). On a busy machine the pauses without waits for a CPU tell more.
+ * and half of a federated one, each with one request answered, are judged again by the built program: when the product map
+ * changes and when a CA enters the bundle, and everyone is kept; then when the federation ends, and half of them are ended.
+ * Prints the pauses of its event loop (DESIGN.md 13: at most 50 ms) beside those of a window in which nothing happened, and
+ * resident memory per idle connection (at most 60 KiB with mTLS, 20 KiB in plaintext). On a busy machine the pauses without
+ * waits for a CPU tell more.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -47,10 +48,14 @@ async function measureEpochs(connections: number, certificates: number): Promise
   await sleep(quietMs)
   printWindow('nothing happens', await nextWindow(postern))
   for (let round = 0; round < keptRounds; round++) {
-    await measure(postern, connections, 'a CA is added, all are kept', () =>
-      agent.prepareCa('corp.example'),
+    const other = { [`other-${round}`]: { apiKeys: 'accept' } }
+    await measure(postern, connections, 'the product map changes, all are kept', () =>
+      postern.write({ 'products.yaml': mesh.products({ all: { callers }, ...other }) }),
     )
   }
+  await measure(postern, connections, 'a CA is added, all are kept', () =>
+    agent.prepareCa('corp.example'),
+  )
   await measure(postern, connections, 'a federation ends, half are ended', () =>
     agent.defederate('corp.example', 'partner-a.example'),
   )
