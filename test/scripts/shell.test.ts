@@ -6,6 +6,7 @@ import { skipMissingTool } from '../support/skip.ts'
 const root = join(import.meta.dirname, '../..')
 const scripts = [
   '.ci/run',
+  'examples/spire/run',
   'spire/down',
   'spire/install',
   'spire/lib.sh',
