@@ -1,4 +1,4 @@
-import { readdirSync, renameSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { findOnPath } from './find-on-path.mjs'
 import { link, folderOf, markCached, prepareFolder } from './tool-cache.mjs'
@@ -12,6 +12,7 @@ const minute = 60_000
  */
 export const installers = {
   go: { install: installGo, inCache: (command) => command },
+  kubernetes: { install: installKubernetes, inCache: (command) => command },
   debian: { install: installDebian },
   'debian-unpacked': { install: unpackDebian, inCache: (command) => join('usr/bin', command) },
   pypi: { install: installPypi, inCache: (command) => join('bin', command) },
@@ -30,6 +31,41 @@ async function installGo(tool) {
     await must('go', ['install', `${tool.package}@${tool.version}`], { minutes: 10, env })
     renameSync(join(folder, basename(tool.package)), join(folder, tool.commands[0]))
   })
+}
+
+/**
+ * k8s.io/kubernetes requires its own parts in version 0 and replaces them by folders of its repository, which only counts where
+ * it is the main module. A module of our own replaces them by the versions that were published beside it.
+ */
+async function installKubernetes(tool) {
+  await intoFolder(tool, async (folder) => {
+    const build = join(folder, 'build')
+    mkdirSync(build)
+    const wanted = `k8s.io/kubernetes@${tool.version}`
+    const output = await must('go', ['mod', 'download', '-json', wanted], {
+      minutes: 10,
+      cwd: build,
+    })
+    // What it downloads is told beside the answer.
+    const { GoMod: goMod } = JSON.parse(output.match(/\{[^]*\}/)?.[0] ?? '{}')
+    writeFileSync(join(build, 'go.mod'), kubernetesModule(tool, readFileSync(goMod, 'utf8')))
+    writeFileSync(join(build, 'tools.go'), `package tools\n\nimport _ "${tool.package}/app"\n`)
+    await must('go', ['mod', 'tidy'], { minutes: 10, cwd: build })
+    const target = join(folder, tool.commands[0])
+    const options = ['build', '-trimpath', '-ldflags=-s -w', '-o', target, tool.package]
+    await must('go', options, { minutes: 20, cwd: build })
+    rmSync(build, { recursive: true })
+  })
+}
+
+function kubernetesModule({ version }, goMod) {
+  const parts = [...goMod.matchAll(/^\s*(?:require\s+)?(k8s\.io\/\S+) v0\.0\.0\s*(?:\/\/.*)?$/gm)]
+  const [, go = '1.24'] = /^go (\S+)$/m.exec(goMod) ?? []
+  const replaced = parts.map(
+    ([, part]) => `replace ${part} => ${part} ${version.replace('v1.', 'v0.')}`,
+  )
+  const lines = ['module tools', `go ${go}`, `require k8s.io/kubernetes ${version}`, ...replaced]
+  return `${lines.join('\n')}\n`
 }
 
 async function installPypi(tool) {
@@ -95,7 +131,7 @@ async function intoFolder(tool, install) {
 
 async function must(command, options, { minutes, env, cwd }) {
   const ended = await run(command, options, { timeoutMs: minutes * minute, env, cwd })
-  if (ended.code === 0) return
+  if (ended.code === 0) return ended.output
   const tail = ended.output.trimEnd().split('\n').slice(-10).join('\n  ')
   throw new Error(`${[command, ...options].join(' ')}: ${failureOf(ended, minutes)}\n  ${tail}`)
 }

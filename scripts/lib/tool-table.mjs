@@ -3,6 +3,7 @@
  * for what the distribution keeps up to date. `usable` is what the tool has to say about itself to be taken from PATH.
  *
  * - `go`: built by `go install package@version`; the binary is named like the last part of `package`
+ * - `kubernetes`: a program of k8s.io/kubernetes, which no `go install` can build, because it names its own parts by version 0
  * - `debian`: installed for the whole machine by apt-get, which needs root
  * - `debian-unpacked`: only unpacked into the cache, because installing it would start a service
  * - `pypi`: a virtual environment of its own
@@ -86,5 +87,32 @@ export const toolTable = [
     package: 'google.golang.org/grpc/interop/server',
     commands: ['grpc-interop-server'],
     whatFor: 'the workload of those cases',
+  },
+  {
+    name: 'kube-apiserver',
+    kind: 'kubernetes',
+    version: 'v1.34.1',
+    package: 'k8s.io/kubernetes/cmd/kube-apiserver',
+    commands: ['kube-apiserver'],
+    usable: { options: ['--version'], says: /^Kubernetes v1\.(3[4-9]|[4-9]\d)\./ },
+    whatFor: 'the real admission of pods, for the injecting webhook',
+  },
+  {
+    name: 'etcd-server',
+    kind: 'debian-unpacked',
+    version: 'debian',
+    package: 'etcd-server',
+    commands: ['etcd'],
+    usable: { options: ['--version'], says: /^etcd Version: 3\./ },
+    whatFor: 'what that API server keeps its objects in',
+  },
+  {
+    name: 'iptables',
+    kind: 'debian',
+    version: 'debian',
+    package: 'iptables',
+    commands: ['iptables', 'ip6tables'],
+    usable: { options: ['--version'], says: /tables v1\.8/ },
+    whatFor: 'the redirection of injected pods, in a network namespace',
   },
 ]

@@ -16,6 +16,10 @@ const usableTools = {
   promtool: 'promtool, version 2.42.0',
   prometheus: 'prometheus, version 2.42.0',
   shellcheck: 'version: 0.9.0',
+  'kube-apiserver': 'Kubernetes v1.34.1',
+  etcd: 'etcd Version: 3.4.23',
+  iptables: 'iptables v1.8.9 (nf_tables)',
+  ip6tables: 'ip6tables v1.8.9 (nf_tables)',
 }
 
 /** Builds a program that says nothing, and notes what it was asked for. */
@@ -74,6 +78,28 @@ describe('scripts/tools.mjs', () => {
     assert.match(stderr, /^h2spec: go install \S+h2spec@\S+: exit code 1\n {2}no such module$/m)
     assert.ok(existsSync(join(stdout.trim(), 'grpc-interop-server')))
     assert.ok(!existsSync(join(stdout.trim(), 'h2spec')))
+  })
+
+  it('builds what go install cannot, in a module that replaces its parts', () => {
+    const goMod = join(folder, 'kubernetes.mod')
+    writeFileSync(
+      goMod,
+      'module k\ngo 1.24.0\nrequire k8s.io/api v0.0.0\nrequire k8s.io/utils v0.0.0-2\n',
+    )
+    putOnPath('kube-apiserver', `echo 'Kubernetes v1.20.0'`)
+    const build = `/bin/cat go.mod >> "$NOTES"; echo '#!/bin/sh' > "$5"; /bin/chmod +x "$5"`
+    putOnPath(
+      'go',
+      `case "$1 $2" in "mod download") echo '{"GoMod": "${goMod}"}';; "mod tidy") ;; build*) ${build};; *) ${workingGo};; esac`,
+    )
+
+    const { status, stdout, stderr } = tools()
+
+    assert.equal(status, 0, stderr)
+    assert.ok(existsSync(join(stdout.trim(), 'kube-apiserver')))
+    assert.ok(notes().includes('go 1.24.0'))
+    assert.ok(notes().includes('replace k8s.io/api => k8s.io/api v0.34.1'))
+    assert.ok(!notes().some((line) => line.startsWith('replace k8s.io/utils')))
   })
 
   it('starts again after an installation that was interrupted', () => {
