@@ -4,7 +4,7 @@ import { stackOf } from '../core/errors.ts'
 import type { Upstreams } from '../inbound/context.ts'
 import type { Deadlines } from '../proxy/deadlines.ts'
 import { AutoUpstream } from '../proxy/auto-upstream.ts'
-import type { Upstream } from '../proxy/ends.ts'
+import type { Upstream, WebSocketUpstream } from '../proxy/ends.ts'
 import { Http1Upstream } from '../proxy/http1-upstream.ts'
 import { Http2Upstream } from '../proxy/http2-upstream.ts'
 
@@ -25,18 +25,20 @@ export interface WorkloadUpstreamsOptions {
   readonly logger: Logger
 }
 
+type WorkloadPool = Upstream & WebSocketUpstream
+
 /** The workload's ports: the listener's own, and those that products name. One pool each, made at first use. */
 export class WorkloadUpstreams implements Upstreams {
   readonly #options: WorkloadUpstreamsOptions
-  readonly #own: Upstream
-  readonly #byAddress = new Map<string, Upstream>()
+  readonly #own: WorkloadPool
+  readonly #byAddress = new Map<string, WorkloadPool>()
 
   constructor(options: WorkloadUpstreamsOptions) {
     this.#options = options
     this.#own = this.#pool(options.address)
   }
 
-  at(address: string | undefined): Upstream {
+  at(address: string | undefined): WorkloadPool {
     if (address === undefined) return this.#own
     const known = this.#byAddress.get(address)
     if (known !== undefined) return known
@@ -63,7 +65,7 @@ export class WorkloadUpstreams implements Upstreams {
     this.keepOnly(new Set())
   }
 
-  #pool(address: WorkloadAddress): Upstream {
+  #pool(address: WorkloadAddress): WorkloadPool {
     const { protocol, deadlines, connectTimeoutMs, responseTimeoutMs, logger } = this.#options
     const options = {
       connect: () => dial(address),

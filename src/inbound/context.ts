@@ -6,15 +6,15 @@ import type { Limiter } from '../policy/rate-limiter.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import type { Deadlines } from '../proxy/deadlines.ts'
 import type { HeaderRules } from '../proxy/header-rules.ts'
-import type { Upstream } from '../proxy/ends.ts'
+import type { Upstream, WebSocketUpstream } from '../proxy/ends.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { DecisionIds } from '../policy/decision-ids.ts'
 import type { Verdicts } from './verdicts.ts'
 
 /** Where the workload listens, by the address that a product names; undefined: the listener's own upstream. */
 export interface Upstreams {
-  /** For requests. */
-  at(address: string | undefined): Upstream
+  /** For requests and WebSockets. */
+  at(address: string | undefined): Upstream & WebSocketUpstream
   /** A connection of its own, half-open, still connecting; for TCP. */
   dial(address: string | undefined): Socket
 }

@@ -1,18 +1,20 @@
 import { decide } from '../policy/decide.ts'
-import type { Decision } from '../policy/decision.ts'
+import type { Decision, Reason } from '../policy/decision.ts'
 import { unlimited } from '../policy/rate-limiter.ts'
 import type { RequestLine } from '../policy/request-rule.ts'
-import type { DecisionRecord } from '../telemetry/telemetry.ts'
+import type { DecisionRecord, RecordedProtocol } from '../telemetry/telemetry.ts'
 import type { Peer } from '../policy/peer.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import { Exchange } from '../proxy/exchange.ts'
 import {
   discardedRequest,
   type IncomingRequest,
+  type OutgoingRequest,
   type RefusedRequest,
   type ReplySink,
   type RequestServer,
   type RequestSink,
+  type WebSocketUpstream,
 } from '../proxy/ends.ts'
 import type { ScannedRequest } from '../proxy/header-rules.ts'
 import type { ConnectionFacts } from './connection-facts.ts'
@@ -20,12 +22,20 @@ import type { InboundContext } from './context.ts'
 import { forwardedClientCert } from './forwarded-client-cert.ts'
 import { identityFields, type Origin } from './identity-fields.ts'
 import { InboundRequest } from './inbound-request.ts'
+import { InboundWebSocket } from './inbound-websocket.ts'
 import type { LiveConnection } from '../proxy/live-connections.ts'
 import { respond, respondDenied } from '../proxy/respond.ts'
 
 type Allow = Extract<Decision, { outcome: 'allow' }>
 
 const plaintext: Peer = { kind: 'plaintext' }
+
+/** What a change of trust has ended. */
+interface EndedWork {
+  readonly protocol: RecordedProtocol
+  readonly request: RequestLine | undefined
+  readonly previousReason: Reason | undefined
+}
 
 /** The protocol's end of the connection. */
 export interface ConnectionEnd {
@@ -48,6 +58,8 @@ export class InboundConnection implements RequestServer, LiveConnection {
   #lastFields: readonly string[] = []
   /** What the last allowed request asked for: what a change of trust is held against. */
   #lastRequest: RequestLine | undefined
+  /** Those that are open or being opened: HTTP/1.1 has one at most. */
+  readonly #webSockets = new Set<InboundWebSocket>()
   #end: ConnectionEnd | undefined
   #peerNotAfterMs = Infinity
 
@@ -65,11 +77,20 @@ export class InboundConnection implements RequestServer, LiveConnection {
     this.#end = end
   }
 
+  /** A request is asked for its key each time; a WebSocket was asked once, so that it ends with the key. */
   get notAfterMs(): number {
-    return this.#peerNotAfterMs
+    let earliestMs = this.#peerNotAfterMs
+    for (const { notAfterMs } of this.#webSockets) earliestMs = Math.min(earliestMs, notAfterMs)
+    return earliestMs
   }
 
+  /** An open WebSocket has no moment at which it could end well: it goes on until it is cut, unless its caller's time is over. */
   drain(): void {
+    const { clock, trust } = this.#context
+    const nowMs = clock.now()
+    if (this.notAfterMs < nowMs) {
+      this.#rejudgeWebSockets({ ...trust.current, hasIdentity: true }, nowMs)
+    }
     this.#end?.drain()
   }
 
@@ -80,12 +101,20 @@ export class InboundConnection implements RequestServer, LiveConnection {
   /**
    * A connection whose last request would now be denied is ended; so is one that has asked for nothing yet and whose
    * certificate no longer proves anything. A caller that only maps to another product stays: its next request says so.
+   * An open WebSocket, which has no next request, is judged by its own and cut when either has changed.
    */
   rejudge(trust: TrustState, nowMs: number): 'kept' | 'ended' {
+    const isTunnel = this.#facts.protocol === 'http/1.1' && this.#webSockets.size > 0
+    const webSockets = this.#rejudgeWebSockets(trust, nowMs)
+    if (isTunnel) return webSockets
     const peer = this.#peer(trust, nowMs)
     const decision = this.#decideAgain(peer, trust, nowMs)
-    if (decision?.outcome !== 'deny') return 'kept'
-    this.#recordEnd(peer, decision, nowMs)
+    if (decision?.outcome !== 'deny') return webSockets
+    this.#recordEnd(peer, decision, nowMs, {
+      protocol: this.#facts.protocol,
+      request: this.#lastRequest,
+      previousReason: this.#lastAllow?.reason,
+    })
     this.drain()
     return 'ended'
   }
@@ -140,18 +169,47 @@ export class InboundConnection implements RequestServer, LiveConnection {
       decisionId: this.#context.decisionIds.next(),
       closeAfter: true,
       form: 'problem',
+      ...(refusal.fields === undefined ? {} : { fields: refusal.fields }),
     })
+  }
+
+  #rejudgeWebSockets(trust: TrustState, nowMs: number): 'kept' | 'ended' {
+    let result: 'kept' | 'ended' = 'kept'
+    for (const webSocket of [...this.#webSockets]) {
+      const peer = this.#peer(trust, nowMs)
+      const decision = this.#askAgain(peer, webSocket, trust, nowMs)
+      if (decision.outcome === 'allow' && decision.product === webSocket.allowed.product) continue
+      this.#recordEnd(peer, decision, nowMs, {
+        protocol: 'websocket',
+        request: webSocket.asked,
+        previousReason: webSocket.allowed.reason,
+      })
+      webSocket.cut()
+      result = 'ended'
+    }
+    return result
   }
 
   /** Undefined: nothing was allowed here yet, and nothing presented here is worthless. */
   #decideAgain(peer: Peer, trust: TrustState, nowMs: number): Decision | undefined {
     const last = this.#lastAllow
     if (last === undefined && peer.kind !== 'untrusted') return undefined
+    return this.#askAgain(peer, { asked: this.#lastRequest, allowed: last }, trust, nowMs)
+  }
+
+  /** What was asked before, asked again; no limit counts it. */
+  #askAgain(
+    peer: Peer,
+    before: { readonly asked: RequestLine | undefined; readonly allowed: Allow | undefined },
+    trust: TrustState,
+    nowMs: number,
+  ): Decision {
+    const { asked, allowed } = before
     return decide({
       peer,
       address: this.#facts.client.address,
-      request: this.#lastRequest,
-      apiKey: last?.apiKeyId === undefined ? undefined : { id: last.apiKeyId },
+      request: asked,
+      apiKey: allowed?.apiKeyId === undefined ? undefined : { id: allowed.apiKeyId },
       trust,
       rules: this.#context.settings,
       nowMs,
@@ -160,7 +218,7 @@ export class InboundConnection implements RequestServer, LiveConnection {
   }
 
   /** The end of a live connection has its own record, with the reason that held before. */
-  #recordEnd(peer: Peer, decision: Decision, nowMs: number): void {
+  #recordEnd(peer: Peer, decision: Decision, nowMs: number, ended: EndedWork): void {
     const { telemetry, decisionIds } = this.#context
     const trace = telemetry.begin(undefined, undefined)
     const record: DecisionRecord = {
@@ -169,11 +227,11 @@ export class InboundConnection implements RequestServer, LiveConnection {
       direction: 'inbound',
       decision,
       peer,
-      protocol: this.#facts.protocol,
+      protocol: ended.protocol,
       clientAddress: this.#facts.client.text,
       clientPort: this.#facts.client.port,
-      ...(this.#lastRequest === undefined ? {} : { request: this.#lastRequest }),
-      ...(this.#lastAllow === undefined ? {} : { previousReason: this.#lastAllow.reason }),
+      ...(ended.request === undefined ? {} : { request: ended.request }),
+      ...(ended.previousReason === undefined ? {} : { previousReason: ended.previousReason }),
     }
     telemetry.decided(trace, record)
     telemetry.finished(trace, record, {
@@ -203,6 +261,30 @@ export class InboundConnection implements RequestServer, LiveConnection {
     { decision, peer }: { readonly decision: Allow; readonly peer: Peer },
   ): RequestSink {
     const { rules, settings, upstreams } = this.#context
+    const outgoing = {
+      method: request.method,
+      path: request.path,
+      authority: request.authority,
+      fields: this.#outgoingFields(request, scanned, inbound, { decision, peer }),
+      length: request.length,
+      wantsTrailers: scanned.wantsTrailers,
+    }
+    const target = upstreams.at(decision.upstream)
+    if (request.isWebSocket === true) {
+      return this.#openWebSocket(outgoing, target, reply, { inbound, allowed: decision })
+    }
+    return Exchange.open(outgoing, target, reply, inbound, {
+      rules,
+      maxBodyBytes: settings.maxBodyBytes,
+    })
+  }
+
+  #outgoingFields(
+    request: IncomingRequest,
+    scanned: ScannedRequest,
+    inbound: InboundRequest,
+    { decision, peer }: { readonly decision: Allow; readonly peer: Peer },
+  ): string[] {
     const fields = scanned.kept
     fields.push(...this.#identityFields(decision, peer))
     fields.push('x-forwarded-host', request.authority)
@@ -210,20 +292,20 @@ export class InboundConnection implements RequestServer, LiveConnection {
     const { traceparent, tracestate } = inbound.trace
     if (traceparent !== undefined) fields.push('traceparent', traceparent)
     if (tracestate !== undefined) fields.push('tracestate', tracestate)
-    return Exchange.open(
-      {
-        method: request.method,
-        path: request.path,
-        authority: request.authority,
-        fields,
-        length: request.length,
-        wantsTrailers: scanned.wantsTrailers,
-      },
-      upstreams.at(decision.upstream),
-      reply,
-      inbound,
-      { rules, maxBodyBytes: settings.maxBodyBytes },
+    return fields
+  }
+
+  #openWebSocket(
+    request: OutgoingRequest,
+    target: WebSocketUpstream,
+    reply: ReplySink,
+    parts: { readonly inbound: InboundRequest; readonly allowed: Allow },
+  ): RequestSink {
+    const webSocket = new InboundWebSocket(this.#context, parts, () =>
+      this.#webSockets.delete(webSocket),
     )
+    this.#webSockets.add(webSocket)
+    return webSocket.open(request, target, reply, this.#facts.protocol)
   }
 
   #identityFields(decision: Allow, peer: Peer): readonly string[] {

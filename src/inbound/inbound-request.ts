@@ -49,7 +49,7 @@ export class InboundRequest implements ExchangeOwner {
       direction: 'inbound',
       decision: decided.decision,
       peer: decided.peer,
-      protocol: facts.protocol,
+      protocol: request.isWebSocket === true ? 'websocket' : facts.protocol,
       clientAddress: facts.client.text,
       clientPort: facts.client.port,
       request: {

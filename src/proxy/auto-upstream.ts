@@ -1,5 +1,11 @@
 import { fieldValue, type Fields } from '../core/fields.ts'
-import type { OutgoingRequest, ReplySink, RequestSink, Upstream } from './ends.ts'
+import type {
+  OutgoingRequest,
+  ReplySink,
+  RequestSink,
+  Upstream,
+  WebSocketUpstream,
+} from './ends.ts'
 
 /** `application/grpc`, also with a subtype (`+proto`) or parameters. */
 const grpcType = /^application\/grpc(?:$|[+; ])/i
@@ -11,11 +17,11 @@ export function isGrpc(fields: Fields): boolean {
 }
 
 /** One workload that speaks both: gRPC goes to HTTP/2, which it needs, and the rest to HTTP/1.1. */
-export class AutoUpstream implements Upstream {
-  readonly #http1: Upstream
+export class AutoUpstream implements Upstream, WebSocketUpstream {
+  readonly #http1: Upstream & WebSocketUpstream
   readonly #http2: Upstream
 
-  constructor(http1: Upstream, http2: Upstream) {
+  constructor(http1: Upstream & WebSocketUpstream, http2: Upstream) {
     this.#http1 = http1
     this.#http2 = http2
   }
@@ -24,6 +30,10 @@ export class AutoUpstream implements Upstream {
     // Every gRPC call is a POST: other requests are not searched for their content type.
     const target = request.method === 'POST' && isGrpc(request.fields) ? this.#http2 : this.#http1
     return target.open(request, reply, fresh)
+  }
+
+  openWebSocket(request: OutgoingRequest, reply: ReplySink): RequestSink {
+    return this.#http1.openWebSocket(request, reply)
   }
 
   close(): void {

@@ -11,8 +11,8 @@ const discardLimitBytes = 256 * 1024
  */
 export class CallerSocket {
   readonly #socket: Duplex
-  /** `lingering`: our side has ended. */
-  #phase: 'open' | 'lingering' | 'gone' = 'open'
+  /** `lingering`: our side has ended. `tunnel`: what it carries is no HTTP any more. */
+  #phase: 'open' | 'lingering' | 'tunnel' | 'gone' = 'open'
   #held: Buffer | undefined
   #discardedBytes = 0
 
@@ -59,6 +59,13 @@ export class CallerSocket {
     const held = this.#held
     this.#held = undefined
     return held
+  }
+
+  /** From now on it carries something else than HTTP, and each half ends on its own. Returns what was held back. */
+  becomeTunnel(): Buffer | undefined {
+    this.#phase = 'tunnel'
+    this.#socket.allowHalfOpen = true
+    return this.takeHeld()
   }
 
   /** What is thrown away from now on belongs to another request. */

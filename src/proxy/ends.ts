@@ -49,6 +49,8 @@ export interface IncomingRequest {
   readonly length: BodyLength
   /** Lower-cased names that the Connection field lists; empty with HTTP/2. */
   readonly connectionOptions: readonly string[]
+  /** A WebSocket is asked for, in a handshake that was checked; the method is then GET, with HTTP/2 too. */
+  readonly isWebSocket?: true
 }
 
 /** The head of a request as the upstream end sends it: nothing hop-by-hop, no framing, no Host. */
@@ -74,9 +76,13 @@ export interface ReplyHead {
   readonly closeAfter?: boolean
 }
 
-/** Why no (whole) reply came; the reasons of DESIGN.md 8. */
+/** Why no (whole) reply came; the reasons of DESIGN.md 8, and a workload of HTTP/2 that does not speak RFC 8441. */
 export type UpstreamFailureReason =
-  'upstream_unavailable' | 'upstream_reset' | 'upstream_timeout' | 'upstream_malformed'
+  | 'upstream_unavailable'
+  | 'upstream_reset'
+  | 'upstream_timeout'
+  | 'upstream_malformed'
+  | 'websocket_unsupported'
 
 export interface UpstreamFailure {
   readonly reason: UpstreamFailureReason
@@ -99,6 +105,8 @@ export interface RefusedRequest {
   readonly code: string
   /** One phrase that quotes nothing of what was sent. */
   readonly detail: string
+  /** Further fields of the answer: name, value, name, value. */
+  readonly fields?: readonly string[]
 }
 
 /** Who answers the requests of a connection. */
@@ -119,6 +127,15 @@ export interface Upstream {
   open(request: OutgoingRequest, reply: ReplySink, fresh: boolean): RequestSink
   /** Closes idle connections now and busy ones when their exchange ends. */
   close(): void
+}
+
+/** Where WebSockets go: one workload address. */
+export interface WebSocketUpstream {
+  /**
+   * Asks for a WebSocket, within the same times. A reply's head with status 101 opens it, whatever the workload speaks: from then on
+   * bytes go both ways and each direction ends on its own. With any other status it is an ordinary reply, a refusal.
+   */
+  openWebSocket(request: OutgoingRequest, reply: ReplySink): RequestSink
 }
 
 /** Takes what belongs to a request that nobody handles: it was answered already, or could not be sent. */

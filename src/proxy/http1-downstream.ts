@@ -7,6 +7,7 @@ import { CallerSocket } from './caller-socket.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 import type {
   BodyLength,
+  IncomingRequest,
   RefusedRequest,
   ReplyHead,
   ReplySink,
@@ -16,6 +17,8 @@ import type {
 import { guarded, listen } from './guarded.ts'
 import { Http1ReplyWriter } from './http1-reply-writer.ts'
 import { ReadWindow } from './read-window.ts'
+import { readUpgrade } from './websocket/handshake.ts'
+import { Http1WebSocketCaller } from './websocket/http1-caller.ts'
 
 export interface Http1DownstreamOptions {
   readonly deadlines: Deadlines
@@ -53,6 +56,7 @@ export class Http1Downstream implements ReplySink, Deadline {
     (error) => this.#endForBug(error),
     () => this.#expire(),
   )
+  readonly #duplex: Duplex
   readonly #socket: CallerSocket
   readonly #server: RequestServer
   readonly #options: Http1DownstreamOptions
@@ -69,6 +73,8 @@ export class Http1Downstream implements ReplySink, Deadline {
   #isReading = false
   /** The deadline is that of a head. */
   #isHeadTimed = true
+  /** The WebSocket that was asked for last; it has the socket once it is open. */
+  #webSocket: Http1WebSocketCaller | undefined
   /** Guarded on its own: it runs inside the workload's events too, and its bugs are not theirs. */
   readonly #readOn = guarded(
     (error) => this.#endForBug(error),
@@ -76,6 +82,7 @@ export class Http1Downstream implements ReplySink, Deadline {
   )
 
   constructor(socket: Duplex, server: RequestServer, options: Http1DownstreamOptions) {
+    this.#duplex = socket
     this.#socket = new CallerSocket(socket)
     this.#server = server
     this.#options = options
@@ -109,10 +116,17 @@ export class Http1Downstream implements ReplySink, Deadline {
   destroy(): void {
     if (this.#socket.isGone) return
     this.#options.deadlines.delete(this)
-    this.#socket.destroy(this.#replies.endsWithConnection)
+    this.#socket.destroy(this.#replies.endsWithConnection || this.#isTunnel)
     const request = this.#request
     this.#request = undefined
     if (!this.#isAnswered) request?.requestAborted()
+  }
+
+  /** The WebSocket is open: the connection is its own from here on, and has no deadline of ours. Returns what is read already. */
+  becomeTunnel(): Buffer | undefined {
+    this.replyFlush()
+    this.#options.deadlines.delete(this)
+    return this.#socket.becomeTunnel()
   }
 
   // The reply, from the exchange.
@@ -181,8 +195,13 @@ export class Http1Downstream implements ReplySink, Deadline {
     return this.#isRequestWhole && (this.#replies.state !== 'ended' || this.#socket.isBlocked)
   }
 
+  get #isTunnel(): boolean {
+    return this.#webSocket?.isOpen === true
+  }
+
   #onBytes(chunk: Buffer): void {
     if (this.#socket.isOpen) this.#read(chunk)
+    else if (this.#isTunnel) this.#webSocket?.received(chunk)
     else this.#socket.discard(chunk.length)
   }
 
@@ -218,6 +237,10 @@ export class Http1Downstream implements ReplySink, Deadline {
     this.#window.clear()
     this.#socket.expectNothingDiscarded()
     this.#replies.expect(head)
+    if (head.upgrade === undefined || !this.#serveUpgrade(head)) this.#serve(head)
+  }
+
+  #serve(head: RequestHead): void {
     this.#request = this.#server.serve(
       {
         method: head.method,
@@ -229,6 +252,37 @@ export class Http1Downstream implements ReplySink, Deadline {
       },
       this,
     )
+  }
+
+  /** Returns false when nothing is asked for that we speak: then it is a request like any other. */
+  #serveUpgrade(head: RequestHead): boolean {
+    const upgrade = readUpgrade(head)
+    switch (upgrade.kind) {
+      case 'none':
+        return false
+      case 'refused':
+        this.#refuse(upgrade.refusal)
+        return true
+      case 'websocket':
+        this.#serveWebSocket(head, upgrade.key)
+        return true
+    }
+  }
+
+  #serveWebSocket(head: RequestHead, key: string): void {
+    const { method, path, authority, fields, connectionOptions } = head
+    const webSocket = new Http1WebSocketCaller(this, this.#duplex, key)
+    this.#webSocket = webSocket
+    const request: IncomingRequest = {
+      method,
+      path,
+      authority,
+      fields,
+      length: 'none',
+      connectionOptions,
+      isWebSocket: true,
+    }
+    this.#request = webSocket.request = this.#server.serve(request, webSocket)
   }
 
   #onData(chunk: Buffer): void {
@@ -244,7 +298,8 @@ export class Http1Downstream implements ReplySink, Deadline {
 
   #onEnd(trailers: Fields): void {
     this.#isRequestWhole = true
-    this.#request?.requestEnd(trailers)
+    // A WebSocket has said all of its request and nothing of what it is for.
+    if (this.#webSocket === undefined) this.#request?.requestEnd(trailers)
   }
 
   /** Answers what is no request. Where the reply to it has begun there is no place for another one. */
@@ -267,11 +322,16 @@ export class Http1Downstream implements ReplySink, Deadline {
   /** Request and reply are both over and the connection lives on. */
   #endExchange(): void {
     this.#request = undefined
+    this.#webSocket = undefined
     if (this.#isDraining) this.#end()
     else this.#reader.next()
   }
 
   #onDrain(): void {
+    if (this.#isTunnel) {
+      this.#webSocket?.drained()
+      return
+    }
     const takenBytes = this.#replies.drained()
     if (takenBytes > 0) this.#request?.replyTaken(takenBytes)
     this.#watch()
@@ -279,7 +339,8 @@ export class Http1Downstream implements ReplySink, Deadline {
   }
 
   #onFin(): void {
-    if (this.#isIdle) this.#end()
+    if (this.#isTunnel) this.#webSocket?.finished()
+    else if (this.#isIdle) this.#end()
     else if (this.#socket.isOpen) this.destroy()
   }
 

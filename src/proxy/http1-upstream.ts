@@ -5,27 +5,30 @@ import {
   type ReplySink,
   type RequestSink,
   type Upstream,
+  type WebSocketUpstream,
 } from './ends.ts'
 import {
   Http1WorkloadConnection,
   type WorkloadConnectionOptions,
 } from './http1-workload-connection.ts'
+import { Http1WebSocketWorkload } from './websocket/http1-workload.ts'
 
 export interface Http1UpstreamOptions extends WorkloadConnectionOptions {
   /** Dials the workload; the socket may still be connecting. */
   readonly connect: () => Socket
-  /** Connections at once, idle and busy; above it requests fail `upstream_unavailable`. Default 4096. */
+  /** Connections at once, idle and busy; above it requests fail `upstream_unavailable`. WebSockets apart. Default 4096. */
   readonly maxConnections?: number
 }
 
 const defaultMaxConnections = 4_096
 
 /** Keeps and hands out HTTP/1.1 connections to one workload address; the most recently used one first. */
-export class Http1Upstream implements Upstream {
+export class Http1Upstream implements Upstream, WebSocketUpstream {
   readonly #options: Http1UpstreamOptions
   /** The most recently used one last. */
   readonly #idle: Http1WorkloadConnection[] = []
   readonly #all = new Set<Http1WorkloadConnection>()
+  #webSockets = 0
   #isClosed = false
 
   constructor(options: Http1UpstreamOptions) {
@@ -44,14 +47,7 @@ export class Http1Upstream implements Upstream {
 
   open(request: OutgoingRequest, reply: ReplySink, fresh: boolean): RequestSink {
     const connection = (fresh ? undefined : this.#takeIdle()) ?? this.#dial()
-    if (connection === undefined) {
-      reply.replyFailed({
-        reason: 'upstream_unavailable',
-        detail: 'too many connections to the workload',
-        retry: 'never',
-      })
-      return discardedRequest
-    }
+    if (connection === undefined) return refuse(reply)
     try {
       connection.begin(request, reply)
     } catch (bug) {
@@ -59,6 +55,16 @@ export class Http1Upstream implements Upstream {
       throw bug
     }
     return connection
+  }
+
+  openWebSocket(request: OutgoingRequest, reply: ReplySink): RequestSink {
+    const { connect, maxConnections = defaultMaxConnections } = this.#options
+    if (this.#webSockets >= maxConnections) return refuse(reply)
+    const webSocket = new Http1WebSocketWorkload(request, reply, connect, this.#options, () => {
+      this.#webSockets--
+    })
+    this.#webSockets++
+    return webSocket
   }
 
   /** Idle connections close now, busy ones when their exchange ends. Idempotent. */
@@ -96,4 +102,13 @@ export class Http1Upstream implements Upstream {
     const at = this.#idle.indexOf(connection)
     if (at !== -1) this.#idle.splice(at, 1)
   }
+}
+
+function refuse(reply: ReplySink): RequestSink {
+  reply.replyFailed({
+    reason: 'upstream_unavailable',
+    detail: 'too many connections to the workload',
+    retry: 'never',
+  })
+  return discardedRequest
 }

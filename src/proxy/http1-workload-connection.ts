@@ -301,7 +301,7 @@ function framingOf(length: BodyLength): Framing {
 }
 
 /** The reply's length; for HEAD and 304 what a body would have had. */
-function lengthOf(head: Http1ReplyHead): BodyLength {
+export function lengthOf(head: Http1ReplyHead): BodyLength {
   if (head.framing.kind === 'close') return 'unknown'
   switch (head.announced.kind) {
     case 'length':

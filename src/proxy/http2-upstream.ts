@@ -5,6 +5,7 @@ import {
   type ReplySink,
   type RequestSink,
   type Upstream,
+  type WebSocketUpstream,
 } from './ends.ts'
 import {
   Http2WorkloadConnection,
@@ -21,7 +22,7 @@ export interface Http2UpstreamOptions extends Http2WorkloadConnectionOptions {
 const defaultMaxConnections = 64
 
 /** HTTP/2 with prior knowledge to one workload address: requests share few connections. */
-export class Http2Upstream implements Upstream {
+export class Http2Upstream implements Upstream, WebSocketUpstream {
   readonly #options: Http2UpstreamOptions
   /** The oldest first: it is filled before the next one is asked. */
   readonly #connections: Http2WorkloadConnection[] = []
@@ -46,6 +47,11 @@ export class Http2Upstream implements Upstream {
       detail: 'too many connections to the workload',
       retry: 'never',
     })
+    return discardedRequest
+  }
+
+  openWebSocket(_request: OutgoingRequest, reply: ReplySink): RequestSink {
+    reply.replyFailed({ reason: 'websocket_unsupported', detail: 'over h2c', retry: 'never' })
     return discardedRequest
   }
 

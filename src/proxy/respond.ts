@@ -75,6 +75,7 @@ const failures: Readonly<Record<UpstreamFailureReason, { status: number; detail:
   upstream_reset: { status: 502, detail: 'the workload ended the connection before its reply' },
   upstream_malformed: { status: 502, detail: 'the workload did not answer in valid HTTP' },
   upstream_timeout: { status: 504, detail: 'the workload did not answer in time' },
+  websocket_unsupported: { status: 501, detail: 'the workload takes no WebSocket' },
 }
 
 /** Answers a deny. A caller whose certificate was refused is also hung up on: what it proved will not change. */

@@ -112,7 +112,11 @@ export type HandshakeResult =
   | 'too_many_handshakes'
 
 export type UpstreamErrorReason =
-  'upstream_unavailable' | 'upstream_reset' | 'upstream_timeout' | 'upstream_malformed'
+  | 'upstream_unavailable'
+  | 'upstream_reset'
+  | 'upstream_timeout'
+  | 'upstream_malformed'
+  | 'websocket_unsupported'
 
 /** `rejected`: the update broke a rule and the last good one serves. */
 export type IdentityUpdateResult = 'accepted' | 'rejected'

@@ -65,6 +65,7 @@ const failures: Readonly<Record<UpstreamFailureReason, string>> = {
   upstream_reset: '502',
   upstream_malformed: '502',
   upstream_timeout: '504',
+  websocket_unsupported: '501',
 }
 const refusals: Readonly<Record<RefusalCode, true>> = {
   line_ending_malformed: true,
@@ -102,7 +103,12 @@ function answersOfCode(): Map<string, string> {
   const http2 = Object.entries(requestRefusals).map(
     ([code, status]) => [code, String(status)] as const,
   )
-  const ours = { body_too_large: '413', body_too_slow: '408' }
+  const ours = {
+    body_too_large: '413',
+    body_too_slow: '408',
+    websocket_malformed: '400',
+    websocket_version_unsupported: '400',
+  }
   const decided = { ...denials, ...allows, ...peerDenials, ...failures, ...ours }
   return new Map([...Object.entries(decided), ...http1, ...http2])
 }

@@ -267,8 +267,8 @@ export const acceptedRequests: AcceptedRequest[] = [
   },
   {
     name: 'an upgrade',
-    text: get('Connection: Upgrade\nUpgrade: WebSocket\n'),
-    is: { upgrade: 'WebSocket', connectionOptions: ['upgrade'] },
+    text: get('Connection: Upgrade\nUpgrade: TLS/1.0\n'),
+    is: { upgrade: 'TLS/1.0', connectionOptions: ['upgrade'] },
   },
   {
     name: 'an Upgrade that Connection does not list as none',

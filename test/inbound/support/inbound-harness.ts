@@ -76,6 +76,12 @@ export interface HarnessOptions {
   readonly limits?: HarnessLimits
   /** `protocol: tcp`, with the workload on this port. */
   readonly tcpPort?: number
+  /** Of another workload than `workload`, which then gets nothing. */
+  readonly workloadPort?: number
+  /** Default 10 s. */
+  readonly idleTimeoutMs?: number
+  /** Default 5 s. */
+  readonly responseTimeoutMs?: number
 }
 
 export interface HarnessLimits {
@@ -110,10 +116,10 @@ export class InboundHarness {
     this.partnerB = cas.partnerB
     this.workload = workload
     this.#upstream = new Http1Upstream({
-      connect: () => connect(workload.port, '127.0.0.1'),
+      connect: () => connect(options.workloadPort ?? workload.port, '127.0.0.1'),
       deadlines: this.#deadlines,
       connectTimeoutMs: 2_000,
-      responseTimeoutMs: 5_000,
+      responseTimeoutMs: options.responseTimeoutMs ?? 5_000,
       onBug: (error) => {
         throw error
       },
@@ -277,7 +283,7 @@ export class InboundHarness {
           maxBodyBytes: 1 << 20,
           maxHeaderBytes: 16_384,
           headerTimeoutMs: 2_000,
-          idleTimeoutMs: 10_000,
+          idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
           upstreamConnectTimeoutMs: 2_000,
           maxConcurrentStreams: 100,
         },

@@ -236,4 +236,5 @@ const statuses = {
   upstream_timeout: 504,
   upstream_reset: 502,
   upstream_malformed: 502,
+  websocket_unsupported: 501,
 } as const

@@ -184,6 +184,7 @@ const statusOfFailure = {
   upstream_timeout: 504,
   upstream_reset: 502,
   upstream_malformed: 502,
+  websocket_unsupported: 501,
 } as const
 
 function answerFailure(failure: UpstreamFailure, reply: ReplySink): number {
