@@ -46,4 +46,10 @@ export const benchmarks = [
     file: 'records.ts',
     measures: 'span, audit line and metrics of one request, and a scrape',
   },
+  {
+    name: 'replay',
+    file: 'replay.ts',
+    needsBuild: true,
+    measures: 'seconds and memory of deciding 100,000 and 1,000,000 lines of an audit log again',
+  },
 ]

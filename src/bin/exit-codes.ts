@@ -16,6 +16,7 @@ export const exitCodes = {
 /** Errors that the operator mends by changing a file, a flag or the environment. */
 const wrongUse: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_ADDRESS_INVALID',
+  'ERR_AUDIT_MALFORMED',
   'ERR_CERTIFICATE_MALFORMED',
   'ERR_CONFIG_INVALID',
   'ERR_FILE_UNREADABLE',

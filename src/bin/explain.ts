@@ -61,7 +61,7 @@ async function readInput(flags: ExplainFlags, terminal: Terminal): Promise<Decis
     address: addressOf(flags.address),
     request: { method: flags.method, host: flags.host, path: flags.path },
     apiKey: flags.apiKeyId === undefined ? undefined : { id: flags.apiKeyId },
-    trust: { ...files, bundles, epoch: 0, hasIdentity: true },
+    trust: { ...files, epoch: 0, hasIdentity: true },
     rules: config.inbound,
     nowMs,
     limiter: unlimited,

@@ -5,6 +5,7 @@ import { addDevAgent } from './commands/dev-agent.ts'
 import { addExplain } from './commands/explain.ts'
 import { addInject } from './commands/inject.ts'
 import { addKey } from './commands/key.ts'
+import { addReplay } from './commands/replay.ts'
 import { addRun } from './commands/run.ts'
 import { addSchema } from './commands/schema.ts'
 import type { Terminal } from './terminal.ts'
@@ -22,7 +23,17 @@ export function createProgram(terminal: Terminal): Command {
       writeOut: (text) => void terminal.stdout.write(text),
       writeErr: (text) => void terminal.stderr.write(text),
     })
-  const add = [addRun, addCheck, addExplain, addKey, addSchema, addInject, addDevAgent, addDemo]
+  const add = [
+    addRun,
+    addCheck,
+    addExplain,
+    addReplay,
+    addKey,
+    addSchema,
+    addInject,
+    addDevAgent,
+    addDemo,
+  ]
   for (const addCommand of add) addCommand(program, terminal)
   return program
 }

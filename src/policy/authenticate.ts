@@ -168,7 +168,10 @@ function authenticateSvid(presented: Presented, bundles: TrustBundles): Certific
   const verdict = verifySvid(chain, bundles, { nowMs, purpose: 'client' })
   if (verdict.kind === 'refused') return untrusted(leaf, toReason(verdict.reason), verdict.detail)
   const authorities = aliasesOn(verdict.path, trust.authorities)
-  return { kind: 'svid', id: verdict.id, path: verdict.path, authorities }
+  const { id, path } = verdict
+  return bundles === trust.bundles
+    ? { kind: 'svid', id, path, authorities }
+    : { kind: 'svid', id, path, authorities, isByAuthority: true }
 }
 
 type UnheldClaim = Extract<Claim, { kind: 'none' | 'foreign' }>

@@ -2,16 +2,17 @@ import type { IpAddress } from '../core/ip-address.ts'
 import { type AddressRules, whyAddressRefused } from './address-rules.ts'
 import { readApiKeyForm } from './api-key.ts'
 import type { ApiKey } from './api-key-table.ts'
-import type { PresentedKey } from './api-keys.ts'
+import type { ApiKeys, PresentedKey } from './api-keys.ts'
 import type {
   AllowReason,
   CredentialKind,
   Decision,
   DecisionSubject,
   DenyReason,
+  KeyBeside,
   Step,
 } from './decision.ts'
-import type { Peer, UntrustedReason } from './peer.ts'
+import type { JudgedPeer, MappedPeer, UntrustedReason } from './peer.ts'
 import type { Product } from './product.ts'
 import type { Limiter } from './rate-limiter.ts'
 import { normaliseRequest, type RequestLine } from './request-rule.ts'
@@ -25,15 +26,20 @@ export interface DecisionRules {
   readonly addresses?: AddressRules | undefined
 }
 
+/** What a decision asks of the trust state; certificates were judged before. */
+export interface DecisionTrust extends Pick<TrustState, 'epoch' | 'products' | 'hasIdentity'> {
+  readonly apiKeys: Pick<ApiKeys, 'find'>
+}
+
 /** Everything that a decision depends on. */
 export interface DecisionInput {
-  readonly peer: Peer
+  readonly peer: JudgedPeer
   /** Where the caller connects from; undefined when nobody knows. */
   readonly address?: IpAddress | undefined
   /** Absent on a TCP connection. */
   readonly request?: RequestLine | undefined
   readonly apiKey?: PresentedKey | undefined
-  readonly trust: TrustState
+  readonly trust: DecisionTrust
   readonly rules: DecisionRules
   /** Milliseconds since 1970. */
   readonly nowMs: number
@@ -44,8 +50,8 @@ export interface DecisionInput {
  * Answers "may this request pass?" (DESIGN.md 6). Synchronous, never throws, and pure but for the count in the limiter. Fails
  * closed: whatever is not allowed by an entry of the product map, or by a key it accepts, is denied.
  *
- * A key beside a good certificate is not looked at unless the product says `require: both`, and then every fault of the key is
- * `credential_not_accepted`. A TCP connection has no request, so that a product with `requests` never allows one.
+ * A key beside a good certificate is only recorded unless the product says `require: both`, and then every fault of the key
+ * is `credential_not_accepted`. A TCP connection has no request, so that a product with `requests` never allows one.
  */
 export function decide(input: DecisionInput): Decision {
   const draft: Draft = { epoch: input.trust.epoch, steps: [] }
@@ -84,6 +90,8 @@ type Identified = Mapped | { readonly kind: 'denied'; readonly decision: Denial 
 interface Mapped {
   /** How the product was found. */
   readonly kind: 'certificate' | 'api-key'
+  /** The key beside a certificate; undefined when there was none. */
+  readonly beside?: KeyLookup | undefined
   readonly product: Product
   readonly reason: AllowReason
   readonly principal: string
@@ -145,16 +153,14 @@ function identifyUntrusted(input: DecisionInput, draft: Draft, fault: Fault): Id
   return identifyByKey(input, draft)
 }
 
-function identifyByCertificate(
-  input: DecisionInput,
-  draft: Draft,
-  peer: Extract<Peer, { kind: 'svid' | 'certificate' }>,
-): Identified {
+function identifyByCertificate(input: DecisionInput, draft: Draft, peer: MappedPeer): Identified {
   draft.steps.push(peer.kind === 'svid' ? svidValid : certificateValid)
   const principal = peer.kind === 'svid' ? peer.id.toString() : peer.subject
   const credential = peer.kind === 'svid' ? 'x509-svid' : 'x509'
   draft.principal = principal
   draft.credential = credential
+  const beside = input.apiKey === undefined ? undefined : findKey(input)
+  if (beside !== undefined) draft.keyBeside = describeBeside(beside)
   const match = input.trust.products.find(peer)
   if (match === undefined) {
     return denied(draft, 'product-map', 'product_unmapped', 'no caller entry matches')
@@ -163,7 +169,7 @@ function identifyByCertificate(
   draft.product = product.name
   draft.rule = match.caller.text
   draft.steps.push(match.step)
-  return { kind: 'certificate', product, reason, principal, credential }
+  return { kind: 'certificate', product, reason, principal, credential, beside }
 }
 
 function identifyByKey(input: DecisionInput, draft: Draft): Identified {
@@ -200,12 +206,15 @@ type KeyLookup =
       readonly key?: ApiKey
     }
 
+const noKey: KeyLookup = {
+  kind: 'unusable',
+  reason: 'credential_missing',
+  detail: 'no API key was presented',
+}
+
 function findKey(input: DecisionInput): KeyLookup {
   const { apiKey, nowMs } = input
-  if (apiKey === undefined) {
-    const detail = 'no API key was presented'
-    return { kind: 'unusable', reason: 'credential_missing', detail }
-  }
+  if (apiKey === undefined) return noKey
   const key = input.trust.apiKeys.find(apiKey)
   if (key === undefined) {
     return { kind: 'unusable', reason: 'api_key_unknown', detail: unknownKeyDetail(apiKey) }
@@ -239,10 +248,21 @@ function recordKey(draft: Draft, key: ApiKey): void {
   draft.product = key.product
 }
 
+function describeBeside(found: KeyLookup): KeyBeside {
+  if (found.key === undefined) return { status: 'unknown' }
+  const { id, product, consumer } = found.key
+  return { status: besideStatus(found), id, product, consumer }
+}
+
+function besideStatus(found: KeyLookup): 'valid' | 'expired' | 'not_yet_valid' {
+  if (found.kind === 'usable') return 'valid'
+  return found.reason === 'api_key_expired' ? 'expired' : 'not_yet_valid'
+}
+
 function checkCredential(input: DecisionInput, draft: Draft, mapped: Mapped): Denial | undefined {
   const refusal =
     mapped.kind === 'certificate'
-      ? certificateRefusal(input, draft, mapped.product)
+      ? certificateRefusal(input, draft, mapped)
       : keyRefusal(draft, mapped.product, input.nowMs)
   if (refusal !== undefined) {
     const detail = `product ${mapped.product.name} ${refusal}`
@@ -255,9 +275,9 @@ function checkCredential(input: DecisionInput, draft: Draft, mapped: Mapped): De
 function certificateRefusal(
   input: DecisionInput,
   draft: Draft,
-  product: Product,
+  { product, beside = noKey }: Mapped,
 ): string | undefined {
-  if (product.require === 'both') return keyBesideRefusal(input, draft, product)
+  if (product.require === 'both') return keyBesideRefusal(input, draft, product, beside)
   draft.steps.push(keyNotAsked)
   return product.require === 'apiKey' ? 'takes API keys only' : undefined
 }
@@ -267,8 +287,8 @@ function keyBesideRefusal(
   input: DecisionInput,
   draft: Draft,
   product: Product,
+  found: KeyLookup,
 ): string | undefined {
-  const found = findKey(input)
   if (found.key !== undefined) {
     draft.apiKeyId = found.key.id
     draft.consumer = found.key.consumer

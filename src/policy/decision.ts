@@ -59,9 +59,21 @@ export interface DecisionSubject {
   readonly steps: readonly Step[]
   /** An API key was used where the product says `apiKeys: warn`. */
   readonly apiKeyWarned?: boolean
+  /** The key that was presented beside a certificate that proved who calls. Only `require: both` asks for one. */
+  readonly keyBeside?: KeyBeside
   /** `untrustedCertificate: ignore`: why the certificate that was presented proved nothing. */
   readonly ignoredCertificate?: UntrustedReason
 }
+
+/** What is known of a key beside a certificate, so that it can be decided again; the key itself is nowhere. */
+export type KeyBeside =
+  | { readonly status: 'unknown' }
+  | {
+      readonly status: 'valid' | 'expired' | 'not_yet_valid'
+      readonly id: string
+      readonly product: string
+      readonly consumer: string
+    }
 
 /** The answer to "may this request pass?": a value; the caller enforces, logs and counts it. */
 export type Decision =

@@ -1,7 +1,7 @@
 import type { Caller, Selector } from './caller.ts'
 import { decide, type DecisionInput } from './decide.ts'
 import type { Decision } from './decision.ts'
-import type { Peer } from './peer.ts'
+import type { MappedPeer } from './peer.ts'
 import { normaliseRequest } from './request-rule.ts'
 import type { SourcePosition } from './source-position.ts'
 
@@ -74,8 +74,6 @@ function countCallers({ trust }: DecisionInput): number {
   for (const product of trust.products.products.values()) count += product.callers.length
   return count
 }
-
-type MappedPeer = Extract<Peer, { kind: 'svid' | 'certificate' }>
 
 /** `distance`: 0 for the winner; the larger, the less the rule has to do with the caller. */
 interface JudgedRule extends RuleExplanation {

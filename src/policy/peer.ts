@@ -30,12 +30,16 @@ export type Peer =
   | { readonly kind: 'plaintext' }
   /** TLS, and no certificate was presented. */
   | { readonly kind: 'anonymous' }
-  /** `authorities`: aliases of the product map whose CA certificates lie on the path, nearest to the leaf first. */
+  /**
+   * `authorities`: aliases of the product map whose CA certificates lie on the path, nearest to the leaf first.
+   * `isByAuthority`: one of them is the bundle of the trust domain, in place of one that the Workload API provides.
+   */
   | {
       readonly kind: 'svid'
       readonly id: SpiffeId
       readonly path: CertificatePath
       readonly authorities: readonly string[]
+      readonly isByAuthority?: true
     }
   /** A certificate of a caller outside SPIFFE. `subject`: RFC 4514, or `dns:`, `email:`, `uri:` and the first name. */
   | {
@@ -51,3 +55,21 @@ export type Peer =
       readonly detail: string
       readonly claimed: ClaimedIdentity
     }
+
+/** The end of a path: all that a decision asks of it. */
+type PathEnd = Pick<CertificatePath, 'notAfterMs'>
+
+/** What a decision asks of a peer: a `Peer`, or one that was read back from a record, where no certificates are left. */
+export type JudgedPeer =
+  | Extract<Peer, { kind: 'plaintext' | 'anonymous' }>
+  | MappedPeer
+  | Pick<Extract<Peer, { kind: 'untrusted' }>, 'kind' | 'reason' | 'detail'>
+
+/** A peer that proved who it is, as far as the product map asks. */
+export type MappedPeer =
+  | (Pick<Extract<Peer, { kind: 'svid' }>, 'kind' | 'id' | 'authorities'> & {
+      readonly path: PathEnd
+    })
+  | (Pick<Extract<Peer, { kind: 'certificate' }>, 'kind' | 'subject' | 'authorities'> & {
+      readonly path: PathEnd
+    })

@@ -2,7 +2,7 @@ import type { SpiffeId } from '../spiffe/spiffe-id.ts'
 import type { Authority } from './authority.ts'
 import { type Caller, reasonOf, type Selector, selectorKey } from './caller.ts'
 import type { AllowReason, Step } from './decision.ts'
-import type { Peer } from './peer.ts'
+import type { MappedPeer } from './peer.ts'
 import type { Product } from './product.ts'
 import type { SourcePosition } from './source-position.ts'
 
@@ -47,8 +47,6 @@ export type Conflict =
       readonly alias: string
       readonly position: SourcePosition
     }
-
-type MappedPeer = Extract<Peer, { kind: 'svid' | 'certificate' }>
 
 /**
  * The parsed products.yaml: maps credentials to products. Immutable; a lookup costs a few hash lookups, whatever the number

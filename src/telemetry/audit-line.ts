@@ -22,23 +22,8 @@ import {
 } from './telemetry.ts'
 
 /**
- * The audit log, one JSON object a line, in this order (`?`: left out where there is nothing to say):
- *
- *     time, id, trace, direction, protocol,
- *     client: { address, port },
- *     peer: { kind: plaintext | anonymous }
- *         | { kind: svid, spiffe_id, subject, issuer, chain: [sha256 leaf first], not_after, authorities }
- *         | { kind: certificate, principal, subject, issuer, chain, not_after, authorities }
- *         | { kind: untrusted, reason, detail, claimed: { subject?, issuer?, spiffe_id?, sha256?, not_after? } },
- *     request?: { method, host, path, truncated? }, previous_reason?,
- *     decision: { outcome, reason, status?, retry_after?, upstream?, product?, principal?, consumer?, credential?, key?,
- *                 rule?, epoch, key_warned?, ignored_certificate?, steps: [{ name, outcome, detail }] },
- *     status?, request_bytes, reply_bytes, duration_ms, error?
- *
- * `direction` outbound: `client` is the workload, `peer` the other end (anonymous when it was not reached), `upstream` where the
- * call was to go. `time` is when it was decided. `previous_reason`: of a live connection that was judged again and ended. `chain` names the validated path, the anchor last. `key` is the id of the API key. Times are
- * RFC 3339 in UTC. Every text is bounded, and all but printable ASCII is escaped: no line can forge another or steer a
- * terminal, and its length is its size.
+ * The audit log, one JSON object a line; what it holds is written down in audit-schema.ts. Every text is bounded, and all but
+ * printable ASCII is escaped: no line can forge another or steer a terminal, and its length is its size.
  *
  * On the path of every request: 0.6 us, where `JSON.stringify` of the decision alone takes 1.7 (bench/records.ts). What repeats
  * from request to request is rendered once; tests compare with a line that remembers nothing, and read every line back.
@@ -136,6 +121,7 @@ function isSameAnswer(a: RecordedDecision, b: RecordedDecision): boolean {
     a.rule === b.rule &&
     a.epoch === b.epoch &&
     a.apiKeyWarned === b.apiKeyWarned &&
+    isSameBeside(a.keyBeside, b.keyBeside) &&
     a.ignoredCertificate === b.ignoredCertificate &&
     isSameOutcome(a, b)
   )
@@ -145,6 +131,14 @@ function isSameOutcome(a: RecordedDecision, b: RecordedDecision): boolean {
   if (upstreamOf(a) !== upstreamOf(b)) return false
   if (a.outcome === 'allow' || b.outcome === 'allow') return a.outcome === b.outcome
   return a.status === b.status && retryAfterOf(a) === retryAfterOf(b)
+}
+
+function isSameBeside(a: RecordedDecision['keyBeside'], b: RecordedDecision['keyBeside']): boolean {
+  if (a === undefined || b === undefined) return a === b
+  if (a.status === 'unknown' || b.status === 'unknown') return a.status === b.status
+  return (
+    a.status === b.status && a.id === b.id && a.product === b.product && a.consumer === b.consumer
+  )
 }
 
 function describePeer(peer: Peer): object {
@@ -158,6 +152,7 @@ function describePeer(peer: Peer): object {
         spiffe_id: peer.id.toString(),
         ...describePath(peer.path),
         authorities: peer.authorities,
+        bundle: peer.isByAuthority === true ? 'authority' : undefined,
       }
     case 'certificate':
       return {
@@ -208,7 +203,19 @@ function describeDecision(decision: RecordedDecision): object {
     rule: text(decision.rule, longestSpiffeId),
     epoch: decision.epoch,
     key_warned: decision.apiKeyWarned,
+    key_beside: describeBeside(decision.keyBeside),
     ignored_certificate: decision.ignoredCertificate,
+  }
+}
+
+function describeBeside(beside: RecordedDecision['keyBeside']): object | undefined {
+  if (beside === undefined || beside.status === 'unknown') return beside
+  const { status, id, product, consumer } = beside
+  return {
+    status,
+    id: bounded(id, longestWord),
+    product: bounded(product, longestWord),
+    consumer: bounded(consumer, longestWord),
   }
 }
 
@@ -241,10 +248,10 @@ function renderOutcome({ status, requestBytes, replyBytes, durationMs, error }: 
   )
 }
 
-/** Microseconds are kept. A duration that is no number must not break the line. */
+/** Microseconds are kept. A duration that is none must not break the line. */
 function milliseconds(durationMs: number): number {
   const rounded = Math.round(durationMs * 1_000) / 1_000
-  return Number.isFinite(rounded) ? rounded : 0
+  return rounded > 0 && rounded < Infinity ? rounded : 0
 }
 
 function text(value: string | undefined, longest: number): string | undefined {

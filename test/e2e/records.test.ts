@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { createPrivateKey } from 'node:crypto'
 import { stringify } from 'yaml'
-import type { AuditLine } from '../support/postern-process.ts'
+import type { ReplaySummary } from '../../src/policy/replay-report.ts'
+import { assertAuditLine } from '../support/audit-schema.ts'
+import { type AuditLine, PosternProcess } from '../support/postern-process.ts'
 import type { Reply } from './support/caller.ts'
 import { expiredCaller } from './support/caller-cases.ts'
 import { checkoutId, Mesh, sidecarId, threeCallers } from './support/mesh.ts'
@@ -95,6 +97,31 @@ describe('the records of what was decided', () => {
       assert.equal(span.traceId, line.trace)
       assert.deepEqual(recordedBy(span), recordedIn(line))
     }
+  })
+
+  it('are lines as docs/audit.schema.json describes them', () => {
+    assert.ok(mesh.postern.audit.length > 10)
+    for (const line of mesh.postern.audit) assertAuditLine(line)
+  })
+
+  it('are decided again as they were, and show what another map would change', async () => {
+    const audit = mesh.postern.audit.map((line) => JSON.stringify(line)).join('\n')
+    const without = mesh.products({ ...products, payments: { callers: [] } })
+    const files = { ...mesh.files(), 'audit.jsonl': audit, 'without.yaml': without }
+    const replay = (...args: string[]) =>
+      PosternProcess.runToEnd(['replay', '--audit', 'audit.jsonl', ...args, '-o', 'json'], {
+        files,
+      })
+    const same = await replay('--products', 'products.yaml', '--api-keys', 'api-keys.yaml')
+    assert.equal(same.code, 0, same.stdout + same.stderr)
+    const summary = JSON.parse(same.stdout) as ReplaySummary
+    assert.equal(summary.unchanged, mesh.postern.audit.length - 1)
+    assert.equal(summary.skipped.ended_connection, 1)
+    const other = await replay('--products', 'without.yaml')
+    assert.equal(other.code, 2, other.stderr)
+    const { changed, changes } = JSON.parse(other.stdout) as ReplaySummary
+    assert.deepEqual(changed, { allow_to_deny: 1, deny_to_allow: 0, answer: 0 })
+    assert.equal(changes[0]?.callers[0]?.principal, partnerAId)
   })
 
   it('have one count for each', async () => {

@@ -535,15 +535,22 @@ describe('decide', () => {
     assert.equal(decideOn({ apiKey: 'old key', nowMs: now - 1 }).reason, 'api_key')
   })
 
-  it('looks at no key beside a good certificate', () => {
-    const keys = trap('find')
-    const decision = decideOn({
-      peer: svid('spiffe://corp.example/open'),
-      apiKey: 'old key',
-      trust: { ...trust, apiKeys: keys },
+  it('decides nothing by a key beside a good certificate, and records it', () => {
+    const peer = svid('spiffe://corp.example/open')
+    const besides = ['open key', 'old key', 'young key', 'no key of ours'].map((apiKey) => {
+      const decision = decideOn({ peer, apiKey })
+      assert.equal(decision.reason, 'svid_id')
+      assert.deepEqual([decision.apiKeyId, decision.consumer], [undefined, undefined])
+      return decision.keyBeside?.status
     })
+    assert.deepEqual(besides, ['valid', 'expired', 'not_yet_valid', 'unknown'])
+    assert.equal(decideOn({ peer }).keyBeside, undefined)
+  })
+
+  it('looks for no key where none was presented beside a certificate', () => {
+    const peer = svid('spiffe://corp.example/open')
+    const decision = decideOn({ peer, trust: { ...trust, apiKeys: trap('find') } })
     assert.equal(decision.reason, 'svid_id')
-    assert.equal(decision.apiKeyId, undefined)
   })
 
   it('looks at nothing after a bad certificate', () => {

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { denyPeer, parseExpectedPeer } from '../../src/policy/peer-decision.ts'
 import { AuditLines } from '../../src/telemetry/audit-line.ts'
 import type { DecisionRecord, Outcome } from '../../src/telemetry/telemetry.ts'
+import { assertAuditLine } from '../support/audit-schema.ts'
 import {
   allow,
   certificatePeer,
@@ -215,6 +216,7 @@ describe('a line of the audit log', () => {
         const line = new AuditLines().render(traceId, record, outcomeOf({ durationMs, error: d }))
         assert.match(line, /^[\x20-\x7e]+\n$/)
         const read = JSON.parse(line) as Line
+        assertAuditLine(read)
         assert.equal(read.id, a)
         assert.equal(read.client.address, b)
         assert.equal(read.request?.path, c.split('?')[0])
@@ -229,7 +231,7 @@ describe('a line of the audit log', () => {
     const long = '\u{1f511}'.repeat(50_000)
     const step = { name: 'api-key', outcome: 'deny', detail: long } as const
     const line = new AuditLines().render(
-      long.slice(0, 32),
+      traceId,
       recordOf({
         id: long,
         clientAddress: long,
@@ -252,6 +254,7 @@ describe('a line of the audit log', () => {
       outcomeOf({ error: long }),
     )
     assert.ok(line.length < 256 * 1024, `${line.length}`)
+    assertAuditLine(JSON.parse(line))
     assert.equal((JSON.parse(line) as Line).decision.steps.length, 16)
   })
 })

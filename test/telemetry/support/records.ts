@@ -1,4 +1,5 @@
 import type { Decision } from '../../../src/policy/decision.ts'
+import type { PeerDecision } from '../../../src/policy/peer-decision.ts'
 import type { Peer } from '../../../src/policy/peer.ts'
 import { SpiffeId } from '../../../src/spiffe/spiffe-id.ts'
 import type { DecisionRecord, Outcome } from '../../../src/telemetry/telemetry.ts'
@@ -59,6 +60,20 @@ export function allow(parts: Partial<Allow> = {}): Allow {
 
 export function deny(parts: Partial<Deny> = {}): Deny {
   return { outcome: 'deny', reason: 'product_unmapped', status: 403, epoch: 7, steps, ...parts }
+}
+
+/** A call of the workload that went out. */
+export function outbound(parts: Partial<Extract<PeerDecision, { outcome: 'allow' }>> = {}) {
+  return {
+    outcome: 'allow' as const,
+    reason: 'svid_id' as const,
+    principal: 'spiffe://corp.example/billing',
+    credential: 'x509-svid' as const,
+    upstream: 'billing.corp.example:8443',
+    epoch: 7,
+    steps,
+    ...parts,
+  }
 }
 
 const steps: Decision['steps'] = [
