@@ -1,12 +1,16 @@
 /**
- * `npm run bench -- NAME ...`: runs benchmarks one after the other; `npm run bench -- NAME -- OPTION ...` gives them options.
+ * `npm run bench -- NAME ...`: runs benchmarks one after the other, without a NAME the one beside the neighbours;
+ * `npm run bench -- NAME -- OPTION ...` gives them options.
  * Exit code 0 when all of them ended with 0, 1 when one did not, 64 when it was called wrongly.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { dirname, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { benchToolTable } from '../scripts/lib/bench-tool-table.mjs'
 import { buildWhenStale } from '../scripts/lib/build.mjs'
+import { binFolder } from '../scripts/lib/tool-cache.mjs'
+import { installTools } from '../scripts/lib/tools.mjs'
 import { benchmarks } from './table.mjs'
 
 const folder = dirname(fileURLToPath(import.meta.url))
@@ -20,8 +24,7 @@ async function main(words) {
   if (names.includes('--list')) return say(listing())
   const unknown = names.filter((name) => rowOf(name) === undefined)
   if (unknown.length > 0) return refuse(`no benchmark ${unknown.join(', ')}`)
-  if (names.length === 0) return refuse('name at least one benchmark')
-  return runAll(names.map(rowOf), options)
+  return runAll(names.length === 0 ? byDefault() : names.map(rowOf), options)
 }
 
 /** What stands behind `--` is for the benchmarks. */
@@ -34,6 +37,7 @@ function parse(words) {
 
 async function runAll(rows, options) {
   if (rows.some(({ needsBuild }) => needsBuild)) buildWhenStale()
+  if (rows.some(({ needsTools }) => needsTools)) await findTools()
   let exitCode = 0
   for (const { name, file } of rows) {
     console.log(`\n== ${name}`)
@@ -42,11 +46,22 @@ async function runAll(rows, options) {
   return exitCode
 }
 
+/** Neighbours and load generator, for PATH. What cannot be had is said, and left out of the tables. */
+async function findTools() {
+  const { failures } = await installTools({ say: console.error, table: benchToolTable })
+  for (const failure of failures) console.error(`without ${failure}`)
+  process.env.PATH = [binFolder(), process.env.PATH, '/usr/sbin'].join(delimiter)
+}
+
 async function succeeds(file, options) {
   const node = ['--import', 'tsx', join(folder, file), ...options]
   const child = spawn(process.execPath, node, { cwd: dirname(folder), stdio: 'inherit' })
   const [code] = await once(child, 'close')
   return code === 0
+}
+
+function byDefault() {
+  return benchmarks.filter(({ isDefault }) => isDefault)
 }
 
 function rowOf(wanted) {
@@ -74,7 +89,7 @@ function usage() {
     ...(options === undefined ? [] : [`  ${''.padEnd(width)}    -- ${options}`]),
   ])
   return [
-    'use: npm run bench -- NAME ... [-- OPTION ...]',
+    'use: npm run bench [-- NAME ... [-- OPTION ...]]',
     '     npm run bench -- --list',
     '',
     ...rows,

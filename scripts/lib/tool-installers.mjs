@@ -16,6 +16,7 @@ export const installers = {
   debian: { install: installDebian },
   'debian-unpacked': { install: unpackDebian, inCache: (command) => join('usr/bin', command) },
   pypi: { install: installPypi, inCache: (command) => join('bin', command) },
+  cargo: { install: installCargo, inCache: (command) => join('bin', command) },
   npm: { install: installNpm, inCache: (command) => join('node_modules/.bin', command) },
 }
 
@@ -76,6 +77,13 @@ async function installPypi(tool) {
   })
 }
 
+async function installCargo(tool) {
+  await intoFolder(tool, async (folder) => {
+    const options = ['install', '--quiet', '--locked', '--root', folder, '--version', tool.version]
+    await must('cargo', [...options, tool.package], { minutes: 20 })
+  })
+}
+
 async function installNpm(tool) {
   await intoFolder(tool, async (folder) => {
     const options = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefix', folder]
@@ -103,7 +111,8 @@ async function unpackDebian(tool) {
 }
 
 const lockWait = ['-o', 'DPkg::Lock::Timeout=120']
-const quiet = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+// invoke-rc.d starts no service in run level 1: nobody asked for one.
+const quiet = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
 let listsUpdated
 
 /** Once per run: a fresh machine has no lists, and an old list names versions that are gone. */

@@ -5,19 +5,19 @@ import { toolTable } from './tool-table.mjs'
 import { run } from './run.mjs'
 
 /**
- * Makes every tool of the table available, one after the other, and resolves to `{ failures, seconds }`: a tool that
+ * Makes every tool of a table available, one after the other, and resolves to `{ failures, seconds }`: a tool that
  * cannot be had does not keep the others from being installed. Takes what our cache holds, then what PATH holds.
  */
-export async function installTools({ say }) {
+export async function installTools({ say, table = toolTable }) {
   const startMs = Date.now()
-  const missing = await missingTools()
+  const missing = await missingTools(table)
   const failures = missing.length === 0 ? [] : await withLock(() => installAll(missing, say))
   return { failures, seconds: (Date.now() - startMs) / 1000 }
 }
 
-async function missingTools() {
-  const present = await Promise.all(toolTable.map(isPresent))
-  return toolTable.filter((_, index) => !present[index])
+async function missingTools(table) {
+  const present = await Promise.all(table.map(isPresent))
+  return table.filter((_, index) => !present[index])
 }
 
 async function installAll(missing, say) {

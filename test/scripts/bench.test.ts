@@ -34,7 +34,10 @@ describe('npm run bench', function () {
   })
 
   const table = [
-    { name: 'good', file: 'good.ts', measures: 'what is good', options: '[seconds=5]' },
+    {
+      ...{ name: 'good', file: 'good.ts', measures: 'what is good', options: '[seconds=5]' },
+      isDefault: true,
+    },
     { name: 'bad', file: 'bad.ts', measures: 'what is bad' },
     { name: 'built', file: 'good.ts', measures: 'the built program', needsBuild: true },
   ]
@@ -70,11 +73,11 @@ describe('npm run bench', function () {
     })
   }
 
-  it('asks for a name', () => {
-    const { status, stderr } = bench()
+  it('runs the one that is meant when none is named', () => {
+    const { status, stdout } = bench('--', '10')
 
-    assert.equal(status, 64)
-    assert.equal(stderr, 'name at least one benchmark; there are: good, bad, built\n')
+    assert.equal(status, 0)
+    assert.equal(stdout, '\n== good\ngood 10\n')
   })
 
   it('lists the names, and explains them with --help', () => {
