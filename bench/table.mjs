@@ -3,7 +3,9 @@
  *
  * - `file`: a program, run by tsx with what stands behind `--`
  * - `options`: what it takes there, each with its default
+ * - `isDefault`: it runs when none is named
  * - `needsBuild`: it runs dist/, which is built first when it is missing or old
+ * - `needsTools`: it runs what scripts/lib/bench-tool-table.mjs lists, which is installed first
  */
 export const benchmarks = [
   {
@@ -42,6 +44,23 @@ export const benchmarks = [
     measures: 'one HTTP/2 request through both ends; Linux with two CPUs',
   },
   {
+    name: 'neighbours',
+    file: 'neighbours.ts',
+    options: '[--only SCENARIO,...] [--rounds 3] [--seconds 3] [--json] [compare COMMIT COMMIT]',
+    isDefault: true,
+    needsBuild: true,
+    needsTools: true,
+    measures: 'Postern beside Envoy, nginx and HAProxy; Linux with two CPUs',
+  },
+  {
+    name: 'profile',
+    file: 'profile.ts',
+    options: '[SCENARIO=http1-svid] [--seconds 8] [--write]',
+    needsBuild: true,
+    needsTools: true,
+    measures: 'which functions of the sidecar take the time, in a scenario of neighbours',
+  },
+  {
     name: 'records',
     file: 'records.ts',
     measures: 'span, audit line and metrics of one request, and a scrape',
@@ -51,5 +70,12 @@ export const benchmarks = [
     file: 'replay.ts',
     needsBuild: true,
     measures: 'seconds and memory of deciding 100,000 and 1,000,000 lines of an audit log again',
+  },
+  {
+    name: 'soak',
+    file: 'soak.ts',
+    options: '[--minutes 30]',
+    needsBuild: true,
+    measures: 'memory, handles and failed requests over a long time at half load',
   },
 ]
