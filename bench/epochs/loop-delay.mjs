@@ -1,6 +1,6 @@
 /**
- * Loaded into the program under test with `--import`: SIGUSR2 has it log the pauses of its event loop, its CPU time and its
- * memory since the last signal, and start over.
+ * Loaded into the program under test with `--import`: SIGUSR2 has it log the pauses of its event loop, its CPU time, its
+ * memory and how many handles it holds since the last signal, and start over.
  *
  * A pause in which the thread stood in the kernel's queue, because another program had the CPU, says nothing about the
  * program: `longestOwnPauseMs` is the longest one without that time. Linux only; elsewhere they are the same.
@@ -44,8 +44,9 @@ process.on('SIGUSR2', () => {
     delay.reset()
     longestOwnPauseMs = 0
     cpu = process.cpuUsage()
-    const { rss: residentBytes } = process.memoryUsage()
-    const line = { level: 'info', msg: 'loop delay', ...seen, residentBytes }
+    const { rss: residentBytes, heapUsed: heapBytes } = process.memoryUsage()
+    const handles = process.getActiveResourcesInfo().length
+    const line = { level: 'info', msg: 'loop delay', ...seen, residentBytes, heapBytes, handles }
     process.stderr.write(`${JSON.stringify(line)}\n`)
   }, settleMs)
 })
