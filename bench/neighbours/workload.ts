@@ -61,6 +61,7 @@ function answerGrpc(stream: ServerHttp2Stream, headers: { ':path'?: string }): v
   stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
   stream.resume()
   stream.once('end', () => {
+    if (stream.destroyed) return
     stream.respond({ 'content-type': 'application/grpc' }, { waitForTrailers: true })
     if (headers[':path']?.endsWith('/Unary') === true) {
       stream.end(unaryReply)
