@@ -7,4 +7,6 @@ export interface ConnectionFacts {
   readonly presented: PresentedChain | 'plaintext'
   readonly protocol: 'http/1.1' | 'h2'
   readonly client: Client
+  /** Milliseconds since 1970. */
+  readonly openedMs: number
 }

@@ -23,7 +23,7 @@ import { forwardedClientCert } from './forwarded-client-cert.ts'
 import { identityFields, type Origin } from './identity-fields.ts'
 import { InboundRequest } from './inbound-request.ts'
 import { InboundWebSocket } from './inbound-websocket.ts'
-import type { LiveConnection } from '../proxy/live-connections.ts'
+import type { ConnectionDescription, OpenConnection } from './open-connection.ts'
 import { respond, respondDenied } from '../proxy/respond.ts'
 
 type Allow = Extract<Decision, { outcome: 'allow' }>
@@ -49,7 +49,7 @@ export interface ConnectionEnd {
  * The requests of one connection: each is decided anew from what the connection proved and from the trust state of that
  * moment, then forwarded or answered. When the trust changes, the last of them is judged again.
  */
-export class InboundConnection implements RequestServer, LiveConnection {
+export class InboundConnection implements RequestServer, OpenConnection {
   readonly #context: InboundContext
   readonly #facts: ConnectionFacts
   readonly #origin: Origin
@@ -82,6 +82,13 @@ export class InboundConnection implements RequestServer, LiveConnection {
     let earliestMs = this.#peerNotAfterMs
     for (const { notAfterMs } of this.#webSockets) earliestMs = Math.min(earliestMs, notAfterMs)
     return earliestMs
+  }
+
+  describe(): ConnectionDescription {
+    const { protocol, client, openedMs } = this.#facts
+    const last = this.#lastAllow
+    const caller = last === undefined ? {} : { product: last.product, principal: last.principal }
+    return { protocol, clientAddress: client.text, clientPort: client.port, openedMs, ...caller }
   }
 
   /** An open WebSocket has no moment at which it could end well: it goes on until it is cut, unless its caller's time is over. */

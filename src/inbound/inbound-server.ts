@@ -10,7 +10,8 @@ import type { CidrSet } from '../policy/cidr-set.ts'
 import type { Client } from './client.ts'
 import type { InboundContext } from './context.ts'
 import { type ConnectionEnd, InboundConnection } from './inbound-connection.ts'
-import { type LiveConnection, LiveConnections } from '../proxy/live-connections.ts'
+import { LiveConnections } from '../proxy/live-connections.ts'
+import type { ConnectionDescription, OpenConnection } from './open-connection.ts'
 import { Reception } from './reception.ts'
 import { TcpConnection } from './tcp-connection.ts'
 
@@ -44,7 +45,7 @@ const drainPollMs = 20
 export class InboundServer {
   readonly #options: InboundServerOptions
   readonly #listener: Server
-  readonly #connections: LiveConnections
+  readonly #connections: LiveConnections<OpenConnection>
   readonly #reception: Reception
   /** All that were accepted: also those that are in their handshake, which nobody else could end. */
   readonly #sockets = new Set<Socket>()
@@ -91,6 +92,11 @@ export class InboundServer {
 
   get connections(): number {
     return this.#connections.size
+  }
+
+  /** What is known of each open connection, one after the other. */
+  *describeConnections(): Generator<ConnectionDescription> {
+    for (const connection of this.#connections.values()) yield connection.describe()
   }
 
   /**
@@ -228,6 +234,7 @@ export class InboundServer {
       presented,
       protocol,
       client,
+      openedMs: this.#options.context.clock.now(),
     })
     connection.attach(this.#end(socket, connection, protocol))
     this.#register(connection, socket, protocol)
@@ -239,7 +246,7 @@ export class InboundServer {
     this.#register(connection, socket, 'tcp')
   }
 
-  #register(connection: LiveConnection, socket: Socket, protocol: 'http/1.1' | 'h2' | 'tcp'): void {
+  #register(connection: OpenConnection, socket: Socket, protocol: 'http/1.1' | 'h2' | 'tcp'): void {
     const { telemetry } = this.#options.context
     this.#connections.add(connection)
     telemetry.connectionOpened(protocol)

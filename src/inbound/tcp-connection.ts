@@ -10,7 +10,7 @@ import type { DecisionRecord, Trace } from '../telemetry/telemetry.ts'
 import type { PresentedChain } from '../tls/presented-chain.ts'
 import type { Client } from './client.ts'
 import type { InboundContext } from './context.ts'
-import type { LiveConnection } from '../proxy/live-connections.ts'
+import type { ConnectionDescription, OpenConnection } from './open-connection.ts'
 
 export interface TcpConnectionOptions {
   readonly context: InboundContext
@@ -27,9 +27,10 @@ const plaintext: Peer = { kind: 'plaintext' }
  * certificate is the only credential. A denied caller is cut before a byte of it reaches the workload, a caller that loses
  * its standing at once.
  */
-export class TcpConnection implements LiveConnection {
+export class TcpConnection implements OpenConnection {
   readonly #options: TcpConnectionOptions
   readonly #startedMs: number
+  readonly #openedMs: number
   #allowed: Extract<Decision, { outcome: 'allow' }> | undefined
   #peerNotAfterMs = Infinity
   #tunnel: TcpTunnel | undefined
@@ -37,6 +38,7 @@ export class TcpConnection implements LiveConnection {
   private constructor(options: TcpConnectionOptions) {
     this.#options = options
     this.#startedMs = options.context.clock.monotonic()
+    this.#openedMs = options.context.clock.now()
   }
 
   /** Decides, and joins the caller to the workload or cuts it. */
@@ -56,6 +58,20 @@ export class TcpConnection implements LiveConnection {
 
   get notAfterMs(): number {
     return this.#peerNotAfterMs
+  }
+
+  describe(): ConnectionDescription {
+    const { client } = this.#options
+    const allowed = this.#allowed
+    const caller =
+      allowed === undefined ? {} : { product: allowed.product, principal: allowed.principal }
+    return {
+      protocol: 'tcp',
+      clientAddress: client.text,
+      clientPort: client.port,
+      openedMs: this.#openedMs,
+      ...caller,
+    }
   }
 
   rejudge(trust: TrustState, nowMs: number): 'kept' | 'ended' {

@@ -23,14 +23,14 @@ export interface LiveConnectionsOptions {
 const expiryCheckMs = 1_000
 
 /** Every open connection of a listener, so that a change of trust and the end of a certificate reach it. */
-export class LiveConnections {
+export class LiveConnections<Member extends LiveConnection = LiveConnection> {
   readonly #options: LiveConnectionsOptions
-  readonly #members = new Set<LiveConnection>()
+  readonly #members = new Set<Member>()
   /** Those that were told to end and are still there. */
-  readonly #ending = new Set<LiveConnection>()
-  readonly #judging: PacedWalk<LiveConnection>
-  readonly #expiring: PacedWalk<LiveConnection>
-  readonly #draining: PacedWalk<LiveConnection>
+  readonly #ending = new Set<Member>()
+  readonly #judging: PacedWalk<Member>
+  readonly #expiring: PacedWalk<Member>
+  readonly #draining: PacedWalk<Member>
   #expiry: Timer | undefined
 
   constructor(options: LiveConnectionsOptions) {
@@ -44,12 +44,16 @@ export class LiveConnections {
     return this.#members.size
   }
 
-  add(connection: LiveConnection): void {
+  values(): IterableIterator<Member> {
+    return this.#members.values()
+  }
+
+  add(connection: Member): void {
     this.#members.add(connection)
     this.#expiry ??= this.#options.clock.setTimer(expiryCheckMs, this.#endExpired)
   }
 
-  delete(connection: LiveConnection): void {
+  delete(connection: Member): void {
     this.#members.delete(connection)
     this.#ending.delete(connection)
   }
@@ -101,12 +105,12 @@ export class LiveConnections {
     }
   }
 
-  #goesOn(connection: LiveConnection): boolean {
+  #goesOn(connection: Member): boolean {
     return this.#members.has(connection) && !this.#ending.has(connection)
   }
 
   /** It may be gone already. */
-  #markEnding(connection: LiveConnection): void {
+  #markEnding(connection: Member): void {
     if (this.#members.has(connection)) this.#ending.add(connection)
   }
 }
