@@ -37,9 +37,16 @@ export interface RequestExplanation {
 
 const mostRules = 50
 
+/** What a decision was made about, and by. */
+export type DecidedBy = Pick<DecisionInput, 'peer' | 'request' | 'trust'>
+
 /** Decides and says why (DESIGN.md 10). The limiter of `input` should count nothing: `unlimited`. */
 export function explain(input: DecisionInput): Explanation {
-  const decision = decide(input)
+  return explainDecision(decide(input), input)
+}
+
+/** Says why each rule did or did not lead to a decision that was made; `input.trust` is the state that it was made by. */
+export function explainDecision(decision: Decision, input: DecidedBy): Explanation {
   const requests = explainRequests(input, decision.product)
   const { peer } = input
   if (peer.kind !== 'svid' && peer.kind !== 'certificate') {
@@ -58,7 +65,7 @@ export function explain(input: DecisionInput): Explanation {
   }
 }
 
-function explainRequests(input: DecisionInput, productName = ''): RequestExplanation[] {
+function explainRequests(input: DecidedBy, productName = ''): RequestExplanation[] {
   const rules = input.trust.products.products.get(productName)?.requests
   if (rules === undefined || input.request === undefined) return []
   const request = normaliseRequest(input.request)
@@ -69,7 +76,7 @@ function explainRequests(input: DecisionInput, productName = ''): RequestExplana
   })
 }
 
-function countCallers({ trust }: DecisionInput): number {
+function countCallers({ trust }: DecidedBy): number {
   let count = 0
   for (const product of trust.products.products.values()) count += product.callers.length
   return count
