@@ -15,6 +15,7 @@ export function buildWhenStale() {
   process.stderr.write('building dist/ ...\n')
   runNode('scripts/clean.mjs', 'dist')
   runNode('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json')
+  runNode('scripts/copy-page.mjs')
 }
 
 /** The compiler writes every file anew, so that any one of them tells the age of all. */

@@ -115,4 +115,13 @@ export const toolTable = [
     usable: { options: ['--version'], says: /tables v1\.8/ },
     whatFor: 'the redirection of injected pods, in a network namespace',
   },
+  {
+    name: 'chromium',
+    kind: 'debian',
+    version: 'debian',
+    package: 'chromium',
+    commands: ['chromium'],
+    usable: { options: ['--version'], says: /\bChromium \d{3}\./ },
+    whatFor: 'the status page as a browser shows it',
+  },
 ]

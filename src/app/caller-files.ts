@@ -128,7 +128,8 @@ export interface CallerFilesOptions {
   readonly logger: Logger
   /** The files changed and are good. */
   readonly onFiles: (files: CallerFiles) => void
-  readonly onReload: (file: ConfigFile, result: ConfigReloadResult) => void
+  /** `error`: what is wrong with a file that was refused. */
+  readonly onReload: (file: ConfigFile, result: ConfigReloadResult, error?: string) => void
 }
 
 /**
@@ -219,7 +220,7 @@ export class FollowedCallerFiles {
     if (loaded.kind === 'good') return
     const { logger, onReload } = this.#options
     logger.error('file not taken, the last good one serves', { file, error: loaded.error })
-    onReload(file, 'refused')
+    onReload(file, 'refused', loaded.error)
   }
 }
 

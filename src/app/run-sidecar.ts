@@ -9,6 +9,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 import { selfTest } from '../tls/self-test.ts'
 import { FollowedCallerFiles } from './caller-files.ts'
 import { FileIdentity } from './file-identity.ts'
+import { OperatorPort } from './operator-port.ts'
 import { Sidecar } from './sidecar.ts'
 import { followWorkloadApi } from './workload-api-identity.ts'
 
@@ -32,16 +33,19 @@ export async function runSidecar(config: SidecarConfig, context: RunSidecarConte
   refuseWhatIsMissing(config)
   await selfTest()
   const { clock, logger, env, version } = context
+  const operator = await OperatorPort.open({ config, clock, logger, version })
   const telemetry = await Recorder.start({
     env,
     clock,
     logger,
     audit: { sink: await AuditFile.open(config.audit.file) },
     serviceVersion: version,
+    observer: operator,
   })
   try {
-    await runWithTelemetry(config, context, telemetry)
+    await runWatched(config, context, { telemetry, operator })
   } finally {
+    await operator.close()
     await telemetry.close()
   }
 }
@@ -55,19 +59,29 @@ function refuseWhatIsMissing(config: SidecarConfig): void {
   )
 }
 
-async function runWithTelemetry(
+/** Who records and shows what happens. */
+interface Watchers {
+  readonly telemetry: Telemetry
+  readonly operator: OperatorPort
+}
+
+async function runWatched(
   config: SidecarConfig,
   context: RunSidecarContext,
-  telemetry: Telemetry,
+  watchers: Watchers,
 ): Promise<void> {
   const { clock, logger, shutdown } = context
+  const { telemetry, operator } = watchers
   let sidecar: Sidecar | undefined
   const files = await FollowedCallerFiles.start({
     paths: { ...config, allowRemoteUpstream: config.inbound.allowRemoteUpstream },
     clock,
     logger,
     onFiles: (current) => sidecar?.useFiles(current),
-    onReload: (file, result) => telemetry.configReload(file, result),
+    onReload: (file, result, error) => {
+      telemetry.configReload(file, result)
+      operator.fileRead(file, result, error)
+    },
   })
   try {
     sidecar = await Sidecar.start({
@@ -77,12 +91,13 @@ async function runWithTelemetry(
       clock,
       logger,
       telemetry,
+      onNewEpoch: (state) => operator.trustChanged(state),
     })
     context.onReloadRequest(() => {
       void files.reload()
       void telemetry.reopenAudit()
     })
-    await serve(config, context, telemetry, sidecar)
+    await serve(config, context, { ...watchers, sidecar, reload: () => files.reload() })
   } finally {
     await files.close()
     await sidecar?.close()
@@ -93,20 +108,30 @@ async function runWithTelemetry(
 async function serve(
   config: SidecarConfig,
   context: RunSidecarContext,
-  telemetry: Telemetry,
-  sidecar: Sidecar,
+  running: Watchers & { readonly sidecar: Sidecar; readonly reload: () => Promise<void> },
 ): Promise<void> {
   const { logger, shutdown } = context
+  const { telemetry, operator, sidecar, reload } = running
+  // The port is asked before there is one.
+  const followed: { identity?: FollowedIdentity } = {}
+  const isConnected = () => followed.identity?.connected === true
+  const adminPort = await operator.listen({ sidecar, reload, isConnected })
   const { inbound, health } = sidecar.ports
-  logger.info('listening', { inboundPort: inbound, healthPort: health })
-  const source = await followIdentity(config, context, telemetry, sidecar)
+  logger.info('listening', { inboundPort: inbound, healthPort: health, adminPort })
+  followed.identity = await followIdentity(config, context, telemetry, sidecar)
   try {
     await aborted(shutdown)
     logger.info('draining', { connections: sidecar.connections })
     await sidecar.drain()
   } finally {
-    await source.close()
+    await followed.identity.close()
   }
+}
+
+interface FollowedIdentity {
+  /** Whether the Workload API answers; files say nothing about that. */
+  readonly connected?: boolean
+  close(): Promise<void>
 }
 
 /** Begins to follow where our identity comes from. */
@@ -115,7 +140,7 @@ async function followIdentity(
   { clock, logger }: RunSidecarContext,
   telemetry: Telemetry,
   sidecar: Sidecar,
-): Promise<{ close(): Promise<void> }> {
+): Promise<FollowedIdentity> {
   const common = { sidecar, clock, logger, telemetry }
   switch (identity.kind) {
     case 'workload-api':

@@ -8,6 +8,7 @@ import type { Logger } from '../core/logger.ts'
 import type { InboundContext } from '../inbound/context.ts'
 import { DecisionIds } from '../policy/decision-ids.ts'
 import { InboundServer } from '../inbound/inbound-server.ts'
+import type { ConnectionDescription } from '../inbound/open-connection.ts'
 import { Verdicts } from '../inbound/verdicts.ts'
 import { RateLimiter } from '../policy/rate-limiter.ts'
 import type { TrustState } from '../policy/trust-state.ts'
@@ -29,6 +30,8 @@ export interface SidecarOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly telemetry: Telemetry
+  /** Told of each new epoch. */
+  readonly onNewEpoch?: (state: TrustState) => void
 }
 
 /**
@@ -95,6 +98,16 @@ export class Sidecar {
   /** Open connections of callers. */
   get connections(): number {
     return this.#inbound?.connections ?? 0
+  }
+
+  /** What is known of each open connection. */
+  describeConnections(): Iterable<ConnectionDescription> {
+    return this.#inbound?.describeConnections() ?? []
+  }
+
+  /** Our own identity, expired or not. */
+  get svid(): X509Svid | undefined {
+    return this.#identity.svid
   }
 
   get trust(): TrustState {
@@ -218,6 +231,7 @@ export class Sidecar {
 
   #onNewEpoch(state: TrustState): void {
     this.#options.telemetry.epoch(state.epoch)
+    this.#options.onNewEpoch?.(state)
     this.#options.logger.info('trust changed', { epoch: state.epoch })
     for (const problem of checkAgainstBundles(state.products, state.bundles)) {
       this.#options.logger.error('two sources for one trust domain, the Workload API wins', {

@@ -25,6 +25,8 @@ export interface SidecarConfig {
   readonly admin: { readonly listen: TcpAddress }
   /** '-': stdout; else an absolute path. */
   readonly audit: { readonly file: string }
+  /** An absolute path; undefined: nothing is kept across restarts. */
+  readonly state: { readonly directory: string | undefined }
   readonly drain: { readonly delayMs: number; readonly timeoutMs: number }
 }
 
@@ -215,7 +217,7 @@ function build(
   env: Environment,
   absolute: (path: string, written: string) => string,
 ): SidecarConfig {
-  const { inbound, outbound, health, admin, audit, drain } = parsed
+  const { inbound, outbound, health, admin, audit, state, drain } = parsed
   return {
     identity: buildIdentity(parsed.identity, env, absolute),
     inbound: buildInbound(inbound),
@@ -225,6 +227,10 @@ function build(
     health,
     admin,
     audit: { file: audit.file === '-' ? '-' : absolute('audit.file', audit.file) },
+    state: {
+      directory:
+        state.directory === undefined ? undefined : absolute('state.directory', state.directory),
+    },
     drain: { delayMs: drain.delay, timeoutMs: drain.timeout },
   }
 }

@@ -199,6 +199,16 @@ export const sidecarSchema = z.strictObject({
     })
     .prefault({})
     .describe('The audit log.'),
+  state: z
+    .strictObject({
+      directory: filePath
+        .optional()
+        .describe(
+          'Where it is remembered across restarts who called and which keys were used. Absent: not at all.',
+        ),
+    })
+    .prefault({})
+    .describe('What is remembered across restarts.'),
   drain: z
     .strictObject({
       delay: duration('0s', '10m')

@@ -16,15 +16,19 @@ export interface RuleExplanation {
   readonly why: string
 }
 
-/** A decision, and why each rule did or did not lead to it. */
-export interface Explanation {
-  readonly decision: Decision
+/** Why each rule did or did not lead to a decision. */
+export interface RulesExplained {
   /** The winner first, then those that came nearest. */
   readonly rules: readonly RuleExplanation[]
   /** Rules that are not listed: nothing in them has to do with this caller. */
   readonly otherRules: number
   /** The entries of the product's `requests`, when there is a request to compare them with. */
   readonly requests: readonly RequestExplanation[]
+}
+
+/** A decision, and why each rule did or did not lead to it. */
+export interface Explanation extends RulesExplained {
+  readonly decision: Decision
 }
 
 /** What one entry of `requests` had to say. */
@@ -42,23 +46,26 @@ export type DecidedBy = Pick<DecisionInput, 'peer' | 'request' | 'trust'>
 
 /** Decides and says why (DESIGN.md 10). The limiter of `input` should count nothing: `unlimited`. */
 export function explain(input: DecisionInput): Explanation {
-  return explainDecision(decide(input), input)
+  const decision = decide(input)
+  return { decision, ...explainRules(input, decision.product) }
 }
 
-/** Says why each rule did or did not lead to a decision that was made; `input.trust` is the state that it was made by. */
-export function explainDecision(decision: Decision, input: DecidedBy): Explanation {
-  const requests = explainRequests(input, decision.product)
+/**
+ * Says why each rule did or did not lead to a decision that was made for this product, if for any; `input.trust` is the
+ * state that it was made by.
+ */
+export function explainRules(input: DecidedBy, product: string | undefined): RulesExplained {
+  const requests = explainRequests(input, product)
   const { peer } = input
   if (peer.kind !== 'svid' && peer.kind !== 'certificate') {
-    return { decision, rules: [], otherRules: countCallers(input), requests }
+    return { rules: [], otherRules: countCallers(input), requests }
   }
   const winner = input.trust.products.find(peer)?.caller
-  const judged = [...input.trust.products.products.values()].flatMap((product) =>
-    product.callers.map((caller) => judge(product.name, caller, winner, peer)),
+  const judged = [...input.trust.products.products.values()].flatMap((one) =>
+    one.callers.map((caller) => judge(one.name, caller, winner, peer)),
   )
   const rules = judged.sort((a, b) => a.distance - b.distance).slice(0, mostRules)
   return {
-    decision,
     rules: rules.map(({ distance: _, ...rule }) => rule),
     otherRules: judged.length - rules.length,
     requests,

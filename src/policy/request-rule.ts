@@ -123,6 +123,14 @@ export class RequestRule {
     }
   }
 
+  /** What it allows, in one line. */
+  toString(): string {
+    const parts = { methods: this.#methods, hosts: this.#hosts, paths: this.#paths }
+    return Object.entries(parts)
+      .flatMap(([name, values]) => (values === undefined ? [] : [`${name} ${list(values)}`]))
+      .join('; ')
+  }
+
   #mismatch(
     request: Extract<NormalRequest, { kind: 'normal' }>,
   ): 'method' | 'host' | 'path' | undefined {

@@ -24,6 +24,11 @@ import {
 } from './telemetry.ts'
 import { Tracing } from './tracing.ts'
 
+/** Sees each decision as it is recorded. On the path of every request: it must cost next to nothing, and never throw. */
+export interface DecisionObserver {
+  decided(record: DecisionRecord): void
+}
+
 export interface RecorderOptions {
   /** The standard `OTEL_*` variables are read from it. */
   readonly env: Environment
@@ -32,6 +37,8 @@ export interface RecorderOptions {
   /** The sink is closed with the recorder. `maxHeldBytes`: what waits for it at most; default 8 MiB. */
   readonly audit: { readonly sink: AuditSink; readonly maxHeldBytes?: number }
   readonly serviceVersion: string
+  /** For the status page. */
+  readonly observer?: DecisionObserver
   /** Receives the spans instead of the exporter that `env` names. */
   readonly spanExporter?: SpanExporter
   /** Longest wait for the collector and the disk in `flush` and `close`, milliseconds. Default 5000. */
@@ -80,6 +87,7 @@ export class Recorder implements Telemetry {
   decided(trace: Trace, record: DecisionRecord): void {
     if (record.direction === 'inbound') this.#metrics.decisions.count(record.decision)
     else this.#metrics.outbound.decided(record.decision)
+    this.#options.observer?.decided(record)
     this.#tracing.decided(trace, record)
   }
 

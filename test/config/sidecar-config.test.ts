@@ -61,6 +61,7 @@ describe('parseSidecarConfig', () => {
       health: { listen: { kind: 'tcp', host: '0.0.0.0', port: 9_902 } },
       admin: { listen: { kind: 'tcp', host: '127.0.0.1', port: 9_901 } },
       audit: { file: '-' },
+      state: { directory: undefined },
       drain: { delayMs: 0, timeoutMs: 25_000 },
     })
   })
@@ -98,6 +99,7 @@ apiKeys: /var/keys.yaml
 health: { listen: 0.0.0.0:1 }
 admin: { listen: 127.0.0.1:2 }
 audit: { file: audit.log }
+state: { directory: state }
 drain: { delay: 5s, timeout: 1m }
 `)
     const { addresses, balancers } = config.inbound
@@ -147,6 +149,7 @@ drain: { delay: 5s, timeout: 1m }
       health: { listen: { kind: 'tcp', host: '0.0.0.0', port: 1 } },
       admin: { listen: { kind: 'tcp', host: '127.0.0.1', port: 2 } },
       audit: { file: '/etc/postern/audit.log' },
+      state: { directory: '/etc/postern/state' },
       drain: { delayMs: 5_000, timeoutMs: 60_000 },
     })
   })

@@ -68,7 +68,7 @@ export class PosternProcess {
   readonly #child: ChildProcess
   readonly #waiters = new Set<() => void>()
   readonly #exit: Promise<number>
-  #ports = { inbound: 0, health: 0 }
+  #ports = { inbound: 0, health: 0, admin: 0 }
   #exitCode: number | undefined
 
   private constructor(directory: string, child: ChildProcess) {
@@ -127,6 +127,16 @@ export class PosternProcess {
 
   get healthPort(): number {
     return this.#ports.health
+  }
+
+  get adminPort(): number {
+    return this.#ports.admin
+  }
+
+  /** What the admin port answers, parsed. */
+  async admin<Answer>(path: string): Promise<Answer> {
+    const response = await fetch(`http://127.0.0.1:${this.adminPort}${path}`)
+    return (await response.json()) as Answer
   }
 
   get pid(): number {
@@ -264,7 +274,11 @@ export class PosternProcess {
     const line = JSON.parse(text) as LogLine
     this.logs.push(line)
     if (line.msg === 'listening') {
-      this.#ports = { inbound: Number(line['inboundPort']), health: Number(line['healthPort']) }
+      this.#ports = {
+        inbound: Number(line['inboundPort']),
+        health: Number(line['healthPort']),
+        admin: Number(line['adminPort']),
+      }
     }
   }
 

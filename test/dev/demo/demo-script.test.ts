@@ -21,6 +21,7 @@ describe('scripts/demo.mjs', () => {
     for (const name of [
       'scripts/demo.mjs',
       'scripts/clean.mjs',
+      'scripts/copy-page.mjs',
       'scripts/lib/run.mjs',
       'scripts/lib/build.mjs',
     ]) {
