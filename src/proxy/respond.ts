@@ -72,6 +72,7 @@ const denials: Readonly<Record<DenyReason, string>> = {
 
 const failures: Readonly<Record<UpstreamFailureReason, { status: number; detail: string }>> = {
   upstream_unavailable: { status: 503, detail: 'the workload cannot be reached' },
+  upstream_overloaded: { status: 503, detail: 'the workload has as many requests as it may have' },
   upstream_reset: { status: 502, detail: 'the workload ended the connection before its reply' },
   upstream_malformed: { status: 502, detail: 'the workload did not answer in valid HTTP' },
   upstream_timeout: { status: 504, detail: 'the workload did not answer in time' },
