@@ -24,8 +24,8 @@ export class Certificate {
   readonly der: Buffer
   /** 1, 2 or 3. */
   readonly version: number
-  /** Lower-case hex, without a leading zero octet. */
-  readonly serial: string
+  /** Content of the INTEGER: unlike `serial`, it tells a negative number from the positive one with the same octets. */
+  readonly serialNumber: Buffer
   readonly subjectName: Name
   readonly issuerName: Name
   /** Milliseconds since 1970. */
@@ -50,7 +50,7 @@ export class Certificate {
     this.signatureAlgorithm = envelope.signatureAlgorithm
     this.signature = envelope.signature
     this.version = content.version
-    this.serial = content.serial
+    this.serialNumber = content.serialNumber
     this.subjectName = content.subject
     this.issuerName = content.issuer
     this.notBeforeMs = content.notBeforeMs
@@ -73,6 +73,12 @@ export class Certificate {
         { cause },
       )
     }
+  }
+
+  /** Lower-case hex, without a leading zero octet. */
+  get serial(): string {
+    const hex = this.serialNumber.toString('hex')
+    return hex.length > 2 && hex.startsWith('00') ? hex.slice(2) : hex
   }
 
   /** SHA-256 of the DER, lower-case hex. */
@@ -212,7 +218,7 @@ function readEnvelope(der: Buffer): Envelope {
 
 interface SignedContent {
   readonly version: number
-  readonly serial: string
+  readonly serialNumber: Buffer
   readonly issuer: Name
   readonly notBeforeMs: number
   readonly notAfterMs: number
@@ -225,7 +231,7 @@ interface SignedContent {
 function readSignedPart(envelope: Envelope): SignedContent {
   const reader = envelope.content
   const version = readVersion(reader)
-  const serial = readSerial(reader)
+  const serialNumber = readSerial(reader)
   // RFC 5280 4.1.1.2; otherwise the outer one, which nobody signed, could choose how the signature is checked.
   if (!reader.element(derTag.sequence).equals(envelope.signatureAlgorithm))
     throw malformed('the signed and the outer signature algorithm differ')
@@ -240,7 +246,7 @@ function readSignedPart(envelope: Envelope): SignedContent {
   const names = { issuer, subject }
   return {
     version,
-    serial,
+    serialNumber,
     ...names,
     notBeforeMs,
     notAfterMs,
@@ -260,11 +266,10 @@ function readVersion(reader: DerReader): number {
   return version
 }
 
-function readSerial(reader: DerReader): string {
+function readSerial(reader: DerReader): Buffer {
   const content = reader.content(derTag.integer)
   if (content.length > longestSerial) throw malformed('the serial number is too long')
-  const hex = content.toString('hex')
-  return content.length > 1 && hex.startsWith('00') ? hex.slice(2) : hex
+  return content
 }
 
 function readValidity(reader: DerReader): [number, number] {

@@ -8,6 +8,7 @@ export const derTag = {
   octetString: 0x04,
   null: 0x05,
   oid: 0x06,
+  enumerated: 0x0a,
   utf8String: 0x0c,
   numericString: 0x12,
   printableString: 0x13,
@@ -53,9 +54,18 @@ export class DerReader {
    * primitives, at most `deepestDer` levels and `mostDerElements` elements.
    */
   static of(bytes: Buffer): DerReader {
+    const reader = DerReader.shallow(bytes)
+    new DerWalk(bytes).check(0, bytes.length, 1)
+    return reader
+  }
+
+  /**
+   * A reader over exactly one value, of which nothing is checked beforehand: for values too large to be walked at once. Only
+   * headers may be read with it; each element that counts is given to `of`.
+   */
+  static shallow(bytes: Buffer): DerReader {
     if (bytes.length === 0) throw malformed('nothing to read')
     if (elementSize(bytes, 0) !== bytes.length) throw malformed('bytes follow the value')
-    new DerWalk(bytes).check(0, bytes.length, 1)
     return new DerReader(bytes, 0, bytes.length)
   }
 
@@ -104,6 +114,13 @@ export class DerReader {
     const content = this.content(derTag.integer)
     if (content.length > 4 || isNegative(content)) throw malformed('an integer is out of range')
     return content.readUIntBE(0, content.length)
+  }
+
+  /** An ENUMERATED from 0 to 127. */
+  enumerated(): number {
+    const content = this.content(derTag.enumerated)
+    if (content.length !== 1 || isNegative(content)) throw malformed('a choice is out of range')
+    return content[0] ?? 0
   }
 
   /** An OBJECT IDENTIFIER in dotted form. */
@@ -197,6 +214,7 @@ function checkPrimitive(tag: number, bytes: Buffer, start: number, end: number):
       checkBoolean(bytes, start, end)
       return
     case derTag.integer:
+    case derTag.enumerated:
       checkInteger(bytes, start, end)
       return
     case derTag.bitString:

@@ -43,6 +43,8 @@ export interface Extensions {
   names: readonly GeneralName[]
   nameConstraints?: NameConstraints
   subjectKeyId?: Buffer
+  /** `CRLDistributionPoints`, DER; what it says is looked at only where a revocation list asks for it. */
+  revocationPoints?: Buffer
   authorityKeyId?: Buffer
   /** Object identifiers of critical extensions that nothing here understands. */
   unknownCritical: readonly string[]
@@ -76,6 +78,7 @@ const known: ReadonlyMap<string, KnownExtension> = new Map([
   ['2.5.29.17', { read: readSubjectAltName, mayBeCritical: true }],
   ['2.5.29.19', { read: readBasicConstraints, mayBeCritical: true }],
   ['2.5.29.30', { read: readNameConstraints, mayBeCritical: true }],
+  ['2.5.29.31', { read: readRevocationPoints, mayBeCritical: false }],
   ['2.5.29.32', { read: () => undefined, mayBeCritical: true }],
   ['2.5.29.33', { read: () => undefined, mayBeCritical: true }],
   ['2.5.29.35', { read: readAuthorityKeyId, mayBeCritical: false }],
@@ -88,19 +91,27 @@ export const noExtensions: Extensions = { names: [], unknownCritical: [] }
 
 /** Reads `Extensions`; refuses one that comes twice. Throws `PosternError` ERR_DER_MALFORMED. */
 export function readExtensions(reader: DerReader): Extensions {
-  const seen = new Set<string>()
   const unknownCritical: string[] = []
   const extensions: Extensions = { names: [], unknownCritical }
-  do {
-    const { oid, isCritical, value } = readExtension(reader.enter(derTag.sequence))
-    if (seen.has(oid)) throw malformed(`extension ${oid} comes twice`)
-    if (seen.size >= mostExtensions) throw malformed('too many extensions')
-    seen.add(oid)
+  for (const { oid, isCritical, value } of readRawExtensions(reader)) {
     const extension = known.get(oid)
     if (isCritical && extension?.mayBeCritical !== true) unknownCritical.push(oid)
     if (extension !== undefined) readKnown(extension, { oid, value }, extensions)
-  } while (!reader.isAtEnd)
+  }
   return extensions
+}
+
+/** `Extensions` of certificates and revocation lists, their values unread. Throws as `readExtensions`. */
+export function readRawExtensions(reader: DerReader): readonly RawExtension[] {
+  const extensions = new Map<string, RawExtension>()
+  do {
+    const extension = readExtension(reader.enter(derTag.sequence))
+    const { oid } = extension
+    if (extensions.has(oid)) throw malformed(`extension ${oid} comes twice`)
+    if (extensions.size >= mostExtensions) throw malformed('too many extensions')
+    extensions.set(oid, extension)
+  } while (!reader.isAtEnd)
+  return [...extensions.values()]
 }
 
 function readKnown(
@@ -115,7 +126,7 @@ function readKnown(
   }
 }
 
-interface RawExtension {
+export interface RawExtension {
   readonly oid: string
   readonly isCritical: boolean
   readonly value: Buffer
@@ -139,11 +150,16 @@ function readBasicConstraints(value: DerReader, into: Extensions): void {
 }
 
 function readKeyUsage(value: DerReader, into: Extensions): void {
-  const [, ...octets] = value.content(derTag.bitString)
-  let bits = 0
-  octets.slice(0, 2).forEach((octet, i) => (bits |= reverseBits(octet) << (8 * i)))
+  const bits = readNamedBits(value.content(derTag.bitString))
   if (bits === 0) throw malformed('key usage has no bit set')
   into.keyUsage = bits
+}
+
+/** The first 16 named bits of the content of a BIT STRING: bit 0 as 1, bit 1 as 2. */
+export function readNamedBits([, ...octets]: Buffer): number {
+  let bits = 0
+  octets.slice(0, 2).forEach((octet, i) => (bits |= reverseBits(octet) << (8 * i)))
+  return bits
 }
 
 /** The first named bit is the highest of its octet. */
@@ -197,6 +213,11 @@ function readSubtrees(parent: DerReader, tag: number): GeneralName[] {
     subtree.finish()
   } while (!reader.isAtEnd)
   return subtrees
+}
+
+/** Not looked into: most of them point where nobody here goes, and are no reason to refuse. */
+function readRevocationPoints(value: DerReader, into: Extensions): void {
+  into.revocationPoints = value.element()
 }
 
 function readSubjectKeyId(value: DerReader, into: Extensions): void {

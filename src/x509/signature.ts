@@ -2,6 +2,15 @@ import { constants, verify } from 'node:crypto'
 import type { Certificate } from './certificate.ts'
 import { type KeyParameters, longestRsaBits } from './public-key.ts'
 
+/** Something that was signed: a certificate or a revocation list. */
+export interface Signed {
+  /** DER: what the signature is over. */
+  readonly signedPart: Buffer
+  /** `AlgorithmIdentifier`, DER. */
+  readonly signatureAlgorithm: Buffer
+  readonly signature: Buffer
+}
+
 type SignatureScheme =
   | { readonly kind: 'ecdsa' | 'rsa'; readonly hash: string }
   | { readonly kind: 'rsa-pss'; readonly hash: string; readonly saltLength: number }
@@ -53,23 +62,23 @@ function sized(contentHex: string): string {
   return `${(contentHex.length / 2).toString(16).padStart(2, '0')}${contentHex}`
 }
 
-function schemeOf(certificate: Certificate): SignatureScheme | undefined {
-  return schemes.get(certificate.signatureAlgorithm.toString('hex'))
+function schemeOf(signed: Signed): SignatureScheme | undefined {
+  return schemes.get(signed.signatureAlgorithm.toString('hex'))
 }
 
-/** Whether the algorithm that `certificate` is signed with is one of those above. */
-export function hasSupportedSignature(certificate: Certificate): boolean {
-  return schemeOf(certificate) !== undefined
+/** Whether the algorithm that `signed` is signed with is one of those above. */
+export function hasSupportedSignature(signed: Signed): boolean {
+  return schemeOf(signed) !== undefined
 }
 
 /**
- * Whether the key of `issuer` signed `certificate`. False as well when algorithm and key do not belong together.
+ * Whether the key of `issuer` made the signature. False as well when algorithm and key do not belong together.
  */
-export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
-  const scheme = schemeOf(certificate)
+export function isSignedBy(signed: Signed, issuer: Certificate): boolean {
+  const scheme = schemeOf(signed)
   if (scheme === undefined || !fits(scheme, issuer.keyParameters)) return false
   try {
-    return verifySignature(scheme, certificate, issuer)
+    return verifySignature(scheme, signed, issuer)
   } catch {
     // OpenSSL throws for a key that it cannot load; such a key signed nothing.
     return false
@@ -88,12 +97,8 @@ function fits(scheme: SignatureScheme, key: KeyParameters): boolean {
   }
 }
 
-function verifySignature(
-  scheme: SignatureScheme,
-  certificate: Certificate,
-  issuer: Certificate,
-): boolean {
-  const { signedPart, signature } = certificate
+function verifySignature(scheme: SignatureScheme, signed: Signed, issuer: Certificate): boolean {
+  const { signedPart, signature } = signed
   switch (scheme.kind) {
     case 'ecdsa':
     case 'rsa':

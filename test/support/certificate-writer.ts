@@ -224,7 +224,7 @@ function writeExtensions(spec: CertificateSpec): Buffer[] {
   return written
 }
 
-function writeExtension(extension: RawExtension): Buffer {
+export function writeExtension(extension: RawExtension): Buffer {
   return sequence(
     oid(extension.oid),
     extension.isCritical === true ? boolean(true) : nothing,
@@ -255,7 +255,7 @@ function writeConstraints(constraints: ConstraintsSpec): Buffer {
   return sequence(subtrees(0, constraints.permitted), subtrees(1, constraints.excluded))
 }
 
-interface Scheme {
+export interface Scheme {
   readonly algorithm: Buffer
   readonly sign: (content: Buffer) => Buffer
 }
@@ -276,7 +276,8 @@ const ecdsaOids = {
   sha512: '1.2.840.10045.4.3.4',
 } as const
 
-function schemeOf(signer: KeyObject, signature: SignatureSpec | undefined): Scheme {
+/** How a key signs, and the AlgorithmIdentifier of it. */
+export function schemeOf(signer: KeyObject, signature: SignatureSpec | undefined): Scheme {
   const type = signer.asymmetricKeyType
   if (type === 'ed25519')
     return {

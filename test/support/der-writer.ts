@@ -16,6 +16,7 @@ export const sequence = (...content: readonly Uint8Array[]) => tlv(0x30, ...cont
 export const set = (...content: readonly Uint8Array[]) => tlv(0x31, ...content)
 export const octetString = (content: Uint8Array) => tlv(0x04, content)
 export const boolean = (value: boolean) => tlv(0x01, Buffer.from([value ? 0xff : 0x00]))
+export const enumerated = (value: number) => tlv(0x0a, Buffer.from([value]))
 export const nothing = Buffer.alloc(0)
 
 /** `[number]` with the given form. */

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { TrustDomain } from '../../src/spiffe/trust-domain.ts'
 import type { TrustBundle } from '../../src/spiffe/trust-bundle.ts'
 import { Certificate } from '../../src/x509/certificate.ts'
+import { type RevocationListSpec, writeRevocationList } from './revocation-list-writer.ts'
 import {
   type CertificateSpec,
   type KeyType,
@@ -98,6 +99,22 @@ export class TestCa {
       ...leafDefaults(),
       issuer: this.subjectDer,
       signer: this.key,
+      ...options,
+    })
+  }
+
+  /** The DER of a revocation list of this CA that lists `revoked`; good for a day unless an option says otherwise. */
+  revocationList(
+    revoked: readonly Certificate[] = [],
+    options: Partial<RevocationListSpec> = {},
+  ): Buffer {
+    const { notBeforeMs, notAfterMs } = datesFor(24)
+    return writeRevocationList({
+      issuer: this.subjectDer,
+      signer: this.key,
+      thisUpdateMs: notBeforeMs,
+      nextUpdateMs: notAfterMs,
+      entries: revoked.map(({ serial }) => ({ serial: BigInt(`0x${serial}`) })),
       ...options,
     })
   }
