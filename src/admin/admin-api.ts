@@ -187,7 +187,8 @@ function readPeer(spiffeId: string | null, { bundles }: TrustState): Peer {
     const claimed = { spiffeId: id.toString() }
     return { kind: 'untrusted', reason: 'trust_domain_unknown', detail, claimed }
   }
-  const path = { certificates: [anchor], leaf: anchor, anchor, notAfterMs: Infinity } as const
+  const ends = { notAfterMs: Infinity, revocationUntilMs: Infinity }
+  const path = { certificates: [anchor], leaf: anchor, anchor, ...ends } as const
   return { kind: 'svid', id, path, authorities: [] }
 }
 

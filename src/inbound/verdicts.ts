@@ -10,7 +10,7 @@ const anonymous: Peer = { kind: 'anonymous' }
 
 /**
  * Judges what a TLS peer presented, remembering good verdicts for as long as they can hold: within one epoch, until the
- * first certificate on the path ends. Bad verdicts are not remembered: they are cheap beside the handshake, and a
+ * first certificate on the path, or a revocation list that must speak of it, ends. Bad verdicts are not remembered: they are cheap beside the handshake, and a
  * stranger must not push good ones out.
  */
 export class Verdicts {
@@ -42,6 +42,7 @@ function isCurrent(peer: Peer, nowMs: number): boolean {
   if (peer.kind !== 'svid' && peer.kind !== 'certificate') return false
   return (
     nowMs <= peer.path.notAfterMs &&
+    nowMs <= peer.path.revocationUntilMs &&
     peer.path.certificates.every((certificate) => certificate.notBeforeMs <= nowMs)
   )
 }

@@ -11,6 +11,7 @@ import { dateFault, type Purpose } from '../x509/path-rules.ts'
 import { mostIntermediates, validatePath } from '../x509/validate-path.ts'
 import type { Authorities } from './authority.ts'
 import type { ClaimedIdentity, Peer, UntrustedReason } from './peer.ts'
+import { AuthorityRevocationCheck } from './revocation-check.ts'
 
 /**
  * Whom we believe about callers. Both maps are never changed, only replaced: what is derived from them is kept with
@@ -95,6 +96,8 @@ function oversizeOf(ders: readonly Uint8Array[]): string | undefined {
  * it. Every other chain is judged by the authorities without `trustDomain`; it proves the subject, and no SPIFFE
  * ID.
  *
+ * Revocation lists of the authorities are asked about every path that runs through one of their CA certificates.
+ *
  * Of several faults the first is named: dates of the leaf, the claim, use of the leaf, path.
  */
 export function authenticate(
@@ -165,7 +168,8 @@ function trustDomainOf(uri: string): string | undefined {
 
 function authenticateSvid(presented: Presented, bundles: TrustBundles): CertificatePeer {
   const { leaf, chain, trust, nowMs } = presented
-  const verdict = verifySvid(chain, bundles, { nowMs, purpose: 'client' })
+  const { revocation } = derivedFrom(trust.authorities)
+  const verdict = verifySvid(chain, bundles, { nowMs, purpose: 'client', revocation })
   if (verdict.kind === 'refused') return untrusted(leaf, toReason(verdict.reason), verdict.detail)
   const authorities = aliasesOn(verdict.path, trust.authorities)
   const { id, path } = verdict
@@ -178,12 +182,13 @@ type UnheldClaim = Extract<Claim, { kind: 'none' | 'foreign' }>
 
 function authenticateByAuthority(presented: Presented, claim: UnheldClaim): CertificatePeer {
   const { leaf, chain, trust, nowMs } = presented
-  const { anchors } = derivedFrom(trust.authorities)
+  const { anchors, revocation } = derivedFrom(trust.authorities)
   const unknown = unknownIssuer(claim, anchors.length)
   if (anchors.length === 0) return untrusted(leaf, unknown.reason, unknown.detail)
   const misuse = clientMisuse(leaf)
   if (misuse !== undefined) return untrusted(leaf, 'certificate_not_for_client_auth', misuse)
-  const result = validatePath(leaf, chain.slice(1), anchors, { nowMs, purpose: 'client' })
+  const conditions = { nowMs, purpose: 'client', revocation } as const
+  const result = validatePath(leaf, chain.slice(1), anchors, conditions)
   if (result.kind === 'valid') return provenSubject(leaf, result.path, trust.authorities)
   if (result.reason === 'issuer_unknown' && claim.kind === 'foreign')
     return untrusted(leaf, unknown.reason, unknown.detail)
@@ -249,6 +254,7 @@ interface Derived {
   /** Bundles of the authorities with one. */
   readonly bundles: TrustBundles
   readonly aliasBySha256: ReadonlyMap<string, string>
+  readonly revocation: AuthorityRevocationCheck | undefined
 }
 
 const derivations = new WeakMap<Authorities, Derived>()
@@ -273,7 +279,7 @@ function derive(authorities: Authorities): Derived {
       bundles.set(trustDomain.name, { trustDomain, anchors: [...others, ...own] })
     }
   }
-  return { anchors, bundles, aliasBySha256 }
+  return { anchors, bundles, aliasBySha256, revocation: AuthorityRevocationCheck.of(authorities) }
 }
 
 const caches = new WeakMap<TrustBundles, CaCache>()

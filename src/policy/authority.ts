@@ -1,5 +1,6 @@
 import type { TrustDomain } from '../spiffe/trust-domain.ts'
 import type { Certificate } from '../x509/certificate.ts'
+import type { RevocationList } from '../x509/revocation-list.ts'
 
 /** A named set of CA certificates of callers outside SPIFFE federation (DESIGN.md 4). */
 export interface Authority {
@@ -11,6 +12,19 @@ export interface Authority {
    * SPIFFE ID.
    */
   readonly trustDomain?: TrustDomain
+  /** Absent: nobody asks whether its certificates were revoked. */
+  readonly revocation?: AuthorityRevocation
+}
+
+/**
+ * What an authority's revocation lists may decide. They speak of its CA certificates and of all that was issued below them,
+ * of SVIDs too whose path runs through one.
+ */
+export interface AuthorityRevocation {
+  /** Of its CAs and of those below them; whether a list is signed is looked at when it is asked. */
+  readonly lists: readonly RevocationList[]
+  /** What is below its CA certificates must be known to be good. */
+  readonly required: boolean
 }
 
 /** Authorities by alias. */

@@ -404,6 +404,7 @@ const statusOf: Readonly<Record<DenyReason, Denial['status']>> = {
   issuer_unknown: 403,
   path_invalid: 403,
   certificate_revoked: 403,
+  revocation_unknown: 403,
   product_unmapped: 403,
   credential_missing: 401,
   api_key_unknown: 401,

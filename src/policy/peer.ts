@@ -13,6 +13,8 @@ export type UntrustedReason =
   | 'issuer_unknown'
   | 'path_invalid'
   | 'certificate_revoked'
+  /** `crlRequired`: no revocation list of the authority says that it is good. */
+  | 'revocation_unknown'
 
 /** What is known of a certificate that failed; every text is bounded. Nothing here is proven. */
 export interface ClaimedIdentity {

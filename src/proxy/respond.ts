@@ -59,7 +59,8 @@ const denials: Readonly<Record<DenyReason, string>> = {
   trust_domain_unknown: 'no trust bundle is held for the trust domain of the client certificate',
   issuer_unknown: 'the client certificate was not issued by a CA that may vouch for it here',
   path_invalid: 'the path from the client certificate to a trusted CA is not valid',
-  certificate_revoked: 'the client certificate was revoked',
+  certificate_revoked: 'the client certificate, or one on its path, was revoked',
+  revocation_unknown: 'whether the client certificate was revoked cannot be found out here now',
   product_unmapped: 'the caller is known but is mapped to no product',
   credential_missing: 'present a client certificate or an API key',
   api_key_unknown: 'the API key is not known',
@@ -72,7 +73,6 @@ const denials: Readonly<Record<DenyReason, string>> = {
 
 const failures: Readonly<Record<UpstreamFailureReason, { status: number; detail: string }>> = {
   upstream_unavailable: { status: 503, detail: 'the workload cannot be reached' },
-  upstream_overloaded: { status: 503, detail: 'the workload has as many requests as it may have' },
   upstream_reset: { status: 502, detail: 'the workload ended the connection before its reply' },
   upstream_malformed: { status: 502, detail: 'the workload did not answer in valid HTTP' },
   upstream_timeout: { status: 504, detail: 'the workload did not answer in time' },

@@ -1,6 +1,11 @@
 import type { CertificatePath } from '../x509/certificate-path.ts'
 import type { Certificate } from '../x509/certificate.ts'
-import { dateFault, type PathFault, type Purpose } from '../x509/path-rules.ts'
+import {
+  dateFault,
+  type PathFault,
+  type Purpose,
+  type RevocationCheck,
+} from '../x509/path-rules.ts'
 import { validatePath } from '../x509/validate-path.ts'
 import type { SpiffeId } from './spiffe-id.ts'
 import { readSvidLeaf } from './svid-leaf.ts'
@@ -18,6 +23,8 @@ export interface SvidConditions {
   readonly nowMs: number
   /** What the peer proves itself as; extended key usage, when there is any, must allow it. */
   readonly purpose: Purpose
+  /** Absent: nobody is asked whether a certificate was revoked. */
+  readonly revocation?: RevocationCheck | undefined
 }
 
 /**

@@ -26,6 +26,7 @@ const untrustedReasons = wordsOf<UntrustedReason>({
   issuer_unknown: true,
   path_invalid: true,
   certificate_revoked: true,
+  revocation_unknown: true,
 })
 const denyReasons = wordsOf<DenyReason>({
   address_not_allowed: true,

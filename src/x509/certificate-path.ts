@@ -10,4 +10,8 @@ export interface CertificatePath {
    * The first end of validity on the path, milliseconds since 1970: what was concluded from it holds until then.
    */
   readonly notAfterMs: number
+  /**
+   * When the first of the revocation lists ends that had to speak of it, milliseconds since 1970; Infinity when none had to.
+   */
+  readonly revocationUntilMs: number
 }

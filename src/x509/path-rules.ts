@@ -11,6 +11,9 @@ export type PathFault =
   | 'certificate_wrong_purpose'
   | 'path_invalid'
   | 'issuer_unknown'
+  | 'certificate_revoked'
+  /** Revocation must be known, and it is not. */
+  | 'revocation_unknown'
 
 /** What the leaf is to prove itself as. */
 export type Purpose = 'client' | 'server'
@@ -21,7 +24,25 @@ export interface PathConditions {
   readonly nowMs: number
   /** Absent: extended key usage is not looked at. */
   readonly purpose?: Purpose
+  /** Absent: nobody is asked whether a certificate was revoked. */
+  readonly revocation?: RevocationCheck | undefined
 }
+
+/** Whom a path search asks about each certificate below the anchor, once its signature is known to be good. */
+export interface RevocationCheck {
+  /** `above`: the path over `certificate`, the anchor first and the issuer last. */
+  check(certificate: Certificate, above: readonly Certificate[], nowMs: number): RevocationVerdict
+}
+
+export type RevocationVerdict =
+  /** Holds until then, milliseconds since 1970, as long as the same lists are held. */
+  | { readonly kind: 'passed'; readonly untilMs: number }
+  | {
+      readonly kind: 'refused'
+      readonly reason: 'certificate_revoked' | 'revocation_unknown'
+      /** What follows the name of the certificate. */
+      readonly what: string
+    }
 
 /** A rule that a certificate broke. `detail` is one bounded sentence for people. */
 export interface Fault {
@@ -160,7 +181,8 @@ function invalid(certificate: Certificate, what: string): Fault {
   return fault('path_invalid', certificate, what)
 }
 
-function fault(reason: PathFault, certificate: Certificate, what: string): Fault {
+/** A fault of `certificate`; `what` follows its name. */
+export function fault(reason: PathFault, certificate: Certificate, what: string): Fault {
   return { reason, certificate, detail: `${nameOf(certificate)} ${what}` }
 }
 

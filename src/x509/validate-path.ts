@@ -4,12 +4,14 @@ import type { Certificate } from './certificate.ts'
 import {
   caFault,
   type Fault,
+  fault as faultOf,
   isCurrent,
   leafFault,
   type PathConditions,
   type PathFault,
   type PathState,
   quoted,
+  type RevocationVerdict,
   signatureFault,
   stateBelow,
   stateFault,
@@ -45,11 +47,12 @@ export type PathResult =
  *
  * The search goes from the anchors down and follows verified signatures only, so that a stranger's keys are never
  * used; it tries each candidate by name, those with the right key identifier first. A path ends at the first anchor
- * on it, and an anchor that issued the leaf itself comes before any other.
+ * on it, and an anchor that issued the leaf itself comes before any other. Revocation is asked about last, of what an
+ * issuer is known to have signed; the anchor itself cannot be revoked.
  *
  * When none is valid, the reason is, in this order: a fault of the leaf itself; the best fault of a path that ends
- * at an anchor which is valid now (expired, not yet valid, wrong purpose, then other rules); the dates of an
- * anchor; `issuer_unknown`.
+ * at an anchor which is valid now (revoked, expired, not yet valid, wrong purpose, revocation unknown, then other rules);
+ * the dates of an anchor; `issuer_unknown`.
  */
 export function validatePath(
   leaf: Certificate,
@@ -70,6 +73,8 @@ interface Branch {
   readonly last: Certificate
   readonly state: PathState
   readonly fault: Fault | undefined
+  /** What was learned of revocation holds until then. */
+  readonly revocationUntilMs: number
 }
 
 /** `explain` follows paths that break a rule, to say which; it can never end in a valid path. */
@@ -133,8 +138,10 @@ class PathSearch {
   }
 
   #findBelow(branch: Branch): CertificatePath | undefined {
-    if (this.#isLeafBelow(branch) && stateFault(branch.state, this.#leaf, 'leaf') === undefined)
-      return pathOf(this.#leaf, branch)
+    if (this.#isLeafBelow(branch) && stateFault(branch.state, this.#leaf, 'leaf') === undefined) {
+      const verdict = this.#askRevocation(this.#leaf, branch)
+      if (verdict.kind === 'passed') return pathOf(this.#leaf, branch, verdict.untilMs)
+    }
     for (const next of this.#nextBranches(branch, 'find')) {
       const found = this.#findBelow(next)
       if (found !== undefined) return found
@@ -148,8 +155,11 @@ class PathSearch {
 
   #explainBelow(branch: Branch): void {
     if (this.#isLeafBelow(branch)) {
-      const fault = better(branch.fault, stateFault(branch.state, this.#leaf, 'leaf'))
-      this.#keepBest(fault, [...branch.certificates, this.#leaf])
+      const leafFault = better(
+        stateFault(branch.state, this.#leaf, 'leaf'),
+        revocationFault(this.#leaf, this.#askRevocation(this.#leaf, branch)),
+      )
+      this.#keepBest(better(branch.fault, leafFault), [...branch.certificates, this.#leaf])
     }
     for (const next of this.#nextBranches(branch, 'explain')) this.#explainBelow(next)
   }
@@ -167,6 +177,7 @@ class PathSearch {
       last: anchor,
       state: stateBelow(unconstrained, anchor),
       fault: caFault(anchor, this.#conditions),
+      revocationUntilMs: Infinity,
     }
   }
 
@@ -177,13 +188,24 @@ class PathSearch {
       if (mode === 'find' && fault !== undefined) continue
       if (mode === 'explain') this.#keepBest(signatureFault(child))
       if (!this.#isSigned(child, branch.last)) continue
+      const verdict = this.#askRevocation(child, branch)
+      if (mode === 'find' && verdict.kind === 'refused') continue
       yield {
         certificates: [...branch.certificates, child],
         last: child,
         state: stateBelow(branch.state, child),
-        fault: better(branch.fault, fault),
+        fault: better(branch.fault, better(fault, revocationFault(child, verdict))),
+        revocationUntilMs:
+          verdict.kind === 'passed'
+            ? Math.min(branch.revocationUntilMs, verdict.untilMs)
+            : branch.revocationUntilMs,
       }
     }
+  }
+
+  #askRevocation(child: Certificate, branch: Branch): RevocationVerdict {
+    const { revocation, nowMs } = this.#conditions
+    return revocation?.check(child, branch.certificates, nowMs) ?? neverAsked
   }
 
   #children(branch: Branch): Certificate[] {
@@ -235,17 +257,26 @@ function invalid({ reason, detail }: Fault, certificateIndex?: number): Invalid 
     : { kind: 'invalid', reason, detail, certificateIndex }
 }
 
-function pathOf(leaf: Certificate, branch: Branch): CertificatePath {
+const neverAsked: RevocationVerdict = { kind: 'passed', untilMs: Infinity }
+
+function revocationFault(certificate: Certificate, verdict: RevocationVerdict): Fault | undefined {
+  return verdict.kind === 'passed' ? undefined : faultOf(verdict.reason, certificate, verdict.what)
+}
+
+function pathOf(leaf: Certificate, branch: Branch, leafUntilMs: number): CertificatePath {
   const [anchor, ...below] = branch.certificates
   const certificates = [leaf, ...below.reverse(), anchor] as const
   const notAfterMs = Math.min(...certificates.map((certificate) => certificate.notAfterMs))
-  return { certificates, leaf, anchor, notAfterMs }
+  const revocationUntilMs = Math.min(branch.revocationUntilMs, leafUntilMs)
+  return { certificates, leaf, anchor, notAfterMs, revocationUntilMs }
 }
 
 const usefulFirst: readonly PathFault[] = [
+  'certificate_revoked',
   'certificate_expired',
   'certificate_not_yet_valid',
   'certificate_wrong_purpose',
+  'revocation_unknown',
   'path_invalid',
   'issuer_unknown',
 ]

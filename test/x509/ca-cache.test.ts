@@ -21,6 +21,7 @@ describe('CaCache', () => {
     leaf,
     anchor: root.certificate,
     notAfterMs: leaf.notAfterMs,
+    revocationUntilMs: Infinity,
   })
 
   it('gives one object for the same bytes, once they stood on a valid path', () => {

@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { finish } from '../../src/core/steps.ts'
+import { AuthorityRevocationCheck } from '../../src/policy/revocation-check.ts'
 import { Certificate } from '../../src/x509/certificate.ts'
+import { RevocationList } from '../../src/x509/revocation-list.ts'
 import { validatePath } from '../../src/x509/validate-path.ts'
 
 interface PkitsCase {
   readonly test: string
   readonly leaf: string
   readonly intermediates: readonly string[]
+  /** Revocation lists that are given; then revocation must be known. */
+  readonly crls?: readonly string[]
   readonly expected: string
   /** What the suite says, where we differ. */
   readonly published?: string
@@ -25,11 +30,43 @@ function load(name: string): Certificate {
   return Certificate.parse(readFileSync(new URL(`certs/${name}.crt`, folder)))
 }
 
-function outcome(pkitsCase: PkitsCase, order: (names: readonly string[]) => readonly string[]) {
+/** A list that does not parse is never asked. */
+function loadLists(names: readonly string[]): RevocationList[] {
+  return names.flatMap((name) => {
+    try {
+      return [finish(RevocationList.read(readFileSync(new URL(`crls/${name}.crl`, folder))))]
+    } catch (error) {
+      assert.equal((error as { code?: string }).code, 'ERR_CRL_MALFORMED')
+      return []
+    }
+  })
+}
+
+type Order = (names: readonly string[]) => readonly string[]
+
+const asGiven: Order = (names) => names
+const reversed: Order = (names) => names.toReversed()
+
+function outcome({ leaf, intermediates, crls }: PkitsCase, order: Order) {
   const anchors = [load('TrustAnchorRootCertificate')]
+  const revocation =
+    crls === undefined
+      ? undefined
+      : AuthorityRevocationCheck.of(
+          new Map([
+            [
+              'pkits',
+              {
+                alias: 'pkits',
+                anchors,
+                revocation: { lists: loadLists(order(crls)), required: true },
+              },
+            ],
+          ]),
+        )
   try {
-    const intermediates = order(pkitsCase.intermediates).map(load)
-    const result = validatePath(load(pkitsCase.leaf), intermediates, anchors, { nowMs })
+    const sent = order(intermediates).map(load)
+    const result = validatePath(load(leaf), sent, anchors, { nowMs, revocation })
     return result.kind === 'valid' ? result.kind : result.reason
   } catch (error) {
     assert.equal((error as { code?: string }).code, 'ERR_CERTIFICATE_MALFORMED')
@@ -40,16 +77,21 @@ function outcome(pkitsCase: PkitsCase, order: (names: readonly string[]) => read
 describe('PKITS', () => {
   for (const pkitsCase of table.cases) {
     it(`${pkitsCase.test} ${pkitsCase.leaf}: ${pkitsCase.expected}`, () => {
-      assert.equal(
-        outcome(pkitsCase, (names) => names),
-        pkitsCase.expected,
-      )
-      assert.equal(
-        outcome(pkitsCase, (names) => names.toReversed()),
-        pkitsCase.expected,
-      )
+      assert.equal(outcome(pkitsCase, asGiven), pkitsCase.expected)
+      assert.equal(outcome(pkitsCase, reversed), pkitsCase.expected)
     })
   }
+
+  it('has many cases that only their revocation lists decide', () => {
+    const decided = table.cases.filter(({ expected }) =>
+      ['certificate_revoked', 'revocation_unknown'].includes(expected),
+    )
+    assert.ok(decided.length > 30)
+    for (const { leaf, intermediates, test, expected } of decided) {
+      const without = { test, leaf, intermediates, expected }
+      assert.equal(outcome(without, asGiven), 'valid', test)
+    }
+  })
 
   it('expects what the suite publishes, but for DSA', () => {
     const differing = table.cases.filter((pkitsCase) => {

@@ -51,6 +51,7 @@ describe('validatePath', () => {
         leaf: subject,
         anchor: root.certificate,
         notAfterMs: nowMs + hourMs / 2,
+        revocationUntilMs: Infinity,
       })
     })
 

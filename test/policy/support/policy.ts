@@ -62,6 +62,7 @@ export function authority(alias: string, parts: Partial<MappedAuthority> = {}): 
     alias,
     anchors: [],
     certificatesFile: `${alias}.pem`,
+    crlFiles: [],
     position: { file: 'products.yaml', line: ++lines, column: 3 },
     ...parts,
   }
@@ -105,7 +106,7 @@ export function certificate(
 /** `decide` reads nothing of a path but its end. */
 function pathUntil(notAfterMs: number): CertificatePath {
   const none = {} as unknown as Certificate
-  return { certificates: [none], leaf: none, anchor: none, notAfterMs }
+  return { certificates: [none], leaf: none, anchor: none, notAfterMs, revocationUntilMs: Infinity }
 }
 
 export const anonymous: Peer = { kind: 'anonymous' }

@@ -38,6 +38,7 @@ function pathOf(certificates: CertificatePath['certificates'], root: TestCa): Ce
     leaf,
     anchor: root.certificate,
     notAfterMs: leaf.notAfterMs,
+    revocationUntilMs: Infinity,
   }
 }
 
