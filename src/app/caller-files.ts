@@ -8,9 +8,12 @@ import { readTextFile } from '../config/read-file.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
+import { inSlices } from '../core/steps.ts'
+import { formatProblem } from '../config/problem.ts'
 import { ApiKeys } from '../policy/api-keys.ts'
 import type { ProductMap } from '../policy/product-map.ts'
 import type { ConfigFile, ConfigReloadResult } from '../telemetry/telemetry.ts'
+import { CrlFiles, type WithCrls } from './crl-files.ts'
 
 /** What the operator's files say about callers: one value, taken as a whole. */
 export interface CallerFiles {
@@ -114,7 +117,10 @@ function parseApiKeysFile({ apiKeys: file }: CallerFilePaths): ParsedFile<ApiKey
   )
 }
 
-/** Loads the files once. Throws `PosternError` with everything that is wrong in the first bad one. */
+/**
+ * Loads the files once, without the revocation lists that they name: `readCrls` takes them. Throws `PosternError` with
+ * everything that is wrong in the first bad one.
+ */
 export function loadCallerFiles(paths: CallerFilePaths): CallerFiles {
   return {
     products: parseProductsFile(paths).load(),
@@ -134,21 +140,27 @@ export interface CallerFilesOptions {
 
 /**
  * Keeps what the files say as they change. A bad file changes nothing: it is reported whole, and the last good state
- * serves on, of both files.
+ * serves on, of both files. Revocation lists do not wait for either: each file that names some is taken or not by itself.
  */
 export class FollowedCallerFiles {
   readonly #options: CallerFilesOptions
   readonly #products: ParsedFile<ProductMap>
   readonly #apiKeys: ParsedFile<ApiKeys>
+  readonly #crls: CrlFiles
+  /** The last good map, without revocation lists. */
+  #parsed: ProductMap
   #current: CallerFiles
   #watcher: FileWatcher | undefined
   #reloading: Promise<void> = Promise.resolve()
+  #isClosed = false
 
   private constructor(options: CallerFilesOptions) {
     this.#options = options
     this.#products = parseProductsFile(options.paths)
     this.#apiKeys = parseApiKeysFile(options.paths)
-    this.#current = { products: this.#products.load(), apiKeys: this.#apiKeys.load() }
+    this.#crls = new CrlFiles(options.paths.products)
+    this.#parsed = this.#products.load()
+    this.#current = { products: this.#parsed, apiKeys: this.#apiKeys.load() }
   }
 
   /** Loads and begins to watch. Throws `PosternError` with everything that is wrong in the first bad file. */
@@ -157,8 +169,9 @@ export class FollowedCallerFiles {
     const { clock, logger } = options
     files.#watcher = await FileWatcher.start(
       { clock, logger, onChange: () => void files.#queueReload() },
-      files.#asked,
+      files.#asked(files.#parsed),
     )
+    await files.#startCrls()
     // They were read before they were watched.
     if (!files.#products.isCurrent || !files.#apiKeys.isCurrent) await files.reload()
     return files
@@ -179,41 +192,87 @@ export class FollowedCallerFiles {
     return this.#reloading
   }
 
+  /** Idempotent; waits for a reload that is under way, which changes nothing any more. */
   async close(): Promise<void> {
+    this.#isClosed = true
     await this.#watcher?.close()
+    await this.#reloading
   }
 
-  get #asked(): string[] {
-    return [...this.#products.asked, ...this.#apiKeys.asked]
+  /** Files that a change of which is worth another attempt. */
+  #asked(parsed: ProductMap): string[] {
+    return [...this.#products.asked, ...this.#apiKeys.asked, ...this.#crls.pathsOf(parsed)]
+  }
+
+  async #startCrls(): Promise<void> {
+    const crls = await this.#readCrls(this.#parsed)
+    this.#tellCrls(crls)
+    this.#current = { ...this.#current, products: crls.products }
+  }
+
+  /** In slices: a list may have 100,000 entries. */
+  #readCrls(parsed: ProductMap): Promise<WithCrls> {
+    const { clock } = this.#options
+    return inSlices(this.#crls.read(parsed, clock.now()), clock)
   }
 
   async #reload(): Promise<void> {
-    const { products, apiKeys } = await this.#load()
+    if (this.#hasClosed()) return
+    const { products, apiKeys, crls } = await this.#load()
+    if (this.#hasClosed()) return
     if (products.kind === 'good' && apiKeys.kind === 'good') {
-      this.#take({ products: products.value, apiKeys: apiKeys.value })
+      this.#take(products.value, apiKeys.value, crls)
     } else {
       this.#refuse('products', products)
       this.#refuse('api-keys', apiKeys)
+      this.#takeCrls(crls)
     }
   }
 
-  /** Again when a file was asked for that had not been watched yet: a change of it in between would be told to nobody. */
-  async #load(): Promise<{ products: Attempt<ProductMap>; apiKeys: Attempt<ApiKeys> }> {
-    const watched = new Set(this.#asked)
+  /** Again when a file was read that had not been watched yet: a change of it in between would be told to nobody. */
+  async #load(): Promise<Loaded> {
+    const watched = new Set([...this.#products.asked, ...this.#apiKeys.asked])
     const products = attempt(() => this.#products.load())
     const apiKeys = attempt(() => this.#apiKeys.load())
-    await this.#watcher?.watch(this.#asked)
-    const isWatched = this.#asked.every((file) => watched.has(file))
-    return isWatched ? { products, apiKeys } : this.#load()
+    const isGood = products.kind === 'good' && apiKeys.kind === 'good'
+    const parsed = isGood ? products.value : this.#parsed
+    await this.#watcher?.watch(this.#asked(parsed))
+    const isWatched = [...this.#products.asked, ...this.#apiKeys.asked].every((file) =>
+      watched.has(file),
+    )
+    if (!isWatched) return this.#load()
+    return { products, apiKeys, crls: await this.#readCrls(parsed) }
   }
 
-  #take(files: CallerFiles): void {
+  #take(parsed: ProductMap, apiKeys: ApiKeys, crls: WithCrls): void {
     const { onReload, onFiles } = this.#options
-    const before = this.#current
-    this.#current = files
-    onReload('products', files.products === before.products ? 'unchanged' : 'accepted')
-    onReload('api-keys', files.apiKeys === before.apiKeys ? 'unchanged' : 'accepted')
-    onFiles(files)
+    onReload('products', parsed === this.#parsed ? 'unchanged' : 'accepted')
+    onReload('api-keys', apiKeys === this.#current.apiKeys ? 'unchanged' : 'accepted')
+    this.#tellCrls(crls)
+    this.#parsed = parsed
+    this.#current = { products: crls.products, apiKeys }
+    onFiles(this.#current)
+  }
+
+  /** Revocations count also while another file is bad. */
+  #takeCrls(crls: WithCrls): void {
+    this.#tellCrls(crls)
+    if (crls.products === this.#current.products) return
+    this.#current = { ...this.#current, products: crls.products }
+    this.#options.onFiles(this.#current)
+  }
+
+  #tellCrls({ isNew, problems }: WithCrls): void {
+    if (this.#crls.isEmpty) return
+    const { logger, onReload } = this.#options
+    if (isNew || problems.length === 0) onReload('crl', isNew ? 'accepted' : 'unchanged')
+    if (problems.length > 0) onReload('crl', 'refused')
+    for (const problem of problems) {
+      logger.error('revocation lists not taken, the last good ones serve', {
+        error: formatProblem(problem),
+        crlRequired: problem.isRequired,
+      })
+    }
   }
 
   #refuse(file: ConfigFile, loaded: Attempt<unknown>): void {
@@ -222,6 +281,18 @@ export class FollowedCallerFiles {
     logger.error('file not taken, the last good one serves', { file, error: loaded.error })
     onReload(file, 'refused', loaded.error)
   }
+
+  /** A method, because the state may change while a reload waits. */
+  #hasClosed(): boolean {
+    return this.#isClosed
+  }
+}
+
+/** What one reload read. */
+interface Loaded {
+  readonly products: Attempt<ProductMap>
+  readonly apiKeys: Attempt<ApiKeys>
+  readonly crls: WithCrls
 }
 
 type Attempt<Value> =

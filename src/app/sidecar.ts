@@ -18,6 +18,7 @@ import type { TrustBundles } from '../spiffe/trust-bundle.ts'
 import type { X509Svid } from '../spiffe/x509-svid.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { CallerFiles } from './caller-files.ts'
+import { CrlWatch } from './crl-watch.ts'
 import { bundleValidities, OwnIdentity } from './own-identity.ts'
 import { TrustStore } from './trust-store.ts'
 import { type WorkloadAddress, WorkloadUpstreams } from './workload-upstreams.ts'
@@ -42,6 +43,7 @@ export class Sidecar {
   readonly #options: SidecarOptions
   readonly #trust: TrustStore
   readonly #identity: OwnIdentity
+  readonly #crls: CrlWatch
   readonly #deadlines: Deadlines
   readonly #upstreams: WorkloadUpstreams
   #inbound: InboundServer | undefined
@@ -56,13 +58,19 @@ export class Sidecar {
       this.#onNewEpoch(state)
     })
     telemetry.epoch(this.#trust.current.epoch)
+    this.#crls = new CrlWatch({
+      clock,
+      logger,
+      telemetry,
+      onStandingChange: () => this.#trust.raise(),
+    })
+    this.#crls.watch(files.products)
     this.#upstreams = new WorkloadUpstreams({
       address: config.inbound.upstream,
       protocol: config.inbound.upstreamProtocol,
       deadlines: this.#deadlines,
       connectTimeoutMs: config.inbound.limits.upstreamConnectTimeoutMs,
       responseTimeoutMs: config.inbound.limits.upstreamResponseTimeoutMs,
-      maxConnections: config.inbound.limits.maxUpstreamConnections,
       parse: options.parseAddress,
       logger,
     })
@@ -130,6 +138,7 @@ export class Sidecar {
   /** The files changed and are valid. Taken as one: no decision sees one without the other. */
   useFiles(files: CallerFiles): void {
     this.#trust.update(files)
+    this.#crls.watch(files.products)
     const addresses = [...files.products.products.values()].map((product) => product.upstream)
     this.#upstreams.keepOnly(new Set(addresses.filter((address) => address !== undefined)))
   }
@@ -154,6 +163,7 @@ export class Sidecar {
   /** Cuts what is open and releases everything. Idempotent. */
   async close(): Promise<void> {
     this.#identity.close()
+    this.#crls.close()
     this.#inbound?.close()
     this.#upstreams.close()
     this.#deadlines.close()

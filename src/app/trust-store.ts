@@ -44,6 +44,12 @@ export class TrustStore {
     this.#current = { ...next, bundles, epoch: before.epoch + (isNewEpoch ? 1 : 0) }
     if (isNewEpoch) this.#onChange(this.#current)
   }
+
+  /** Time alone changed what the same state says: a new epoch. */
+  raise(): void {
+    this.#current = { ...this.#current, epoch: this.#current.epoch + 1 }
+    this.#onChange(this.#current)
+  }
 }
 
 /** The same trust domains with the same anchors, in any order. */

@@ -13,7 +13,7 @@ export interface WorkloadApiIdentityOptions {
   readonly sidecar: Pick<Sidecar, 'holdIdentity' | 'dropIdentity'>
   readonly clock: Clock
   readonly logger: Logger
-  readonly telemetry: Pick<Telemetry, 'identityUpdate' | 'workloadApiConnected'>
+  readonly telemetry: Telemetry
 }
 
 /**

@@ -1,8 +1,11 @@
 import { loadCallerFiles } from '../app/caller-files.ts'
+import { type CrlProblem, readCrls } from '../app/crl-files.ts'
+import { formatProblem } from '../config/problem.ts'
 import type { SidecarConfig, TcpAddress } from '../config/sidecar-config.ts'
 import { systemClock } from '../core/clock.ts'
 import { messageOf, PosternError } from '../core/errors.ts'
 import { lint } from '../policy/lint.ts'
+import type { MappedAuthority } from '../policy/product-map.ts'
 import { formatPosition } from '../policy/source-position.ts'
 import { exitCodes } from './exit-codes.ts'
 import { loadConfig } from './load-config.ts'
@@ -48,8 +51,10 @@ function checkCallerFiles(config: SidecarConfig): Finding[] {
   const { allowRemoteUpstream } = config.inbound
   const files = attempt(() => loadCallerFiles({ ...config, allowRemoteUpstream }))
   if (files.kind === 'failed') return files.findings
-  const { products, apiKeys } = files.value
-  const warnings = lint({ products, apiKeys, nowMs: systemClock.now() })
+  const nowMs = systemClock.now()
+  const { apiKeys } = files.value
+  const { products, problems } = readCrls(files.value.products, config.products, nowMs)
+  const warnings = lint({ products, apiKeys, nowMs })
   return [
     {
       level: 'ok',
@@ -58,11 +63,31 @@ function checkCallerFiles(config: SidecarConfig): Finding[] {
     ...(config.apiKeys === undefined
       ? []
       : [{ level: 'ok' as const, message: `${config.apiKeys} is valid: ${apiKeys.size} keys` }]),
+    ...[...products.authorities.values()].flatMap(describeLists),
+    ...problems.map(describeCrlProblem),
     ...warnings.map(({ position, message }) => ({
       level: 'warning' as const,
       message: `${formatPosition(position)}: ${message}`,
     })),
   ]
+}
+
+function describeLists({ alias, anchors, revocation }: MappedAuthority): Finding[] {
+  return (revocation?.lists ?? []).map((list) => {
+    const isOwn = anchors.some((anchor) => anchor.subjectName.equals(list.issuerName))
+    const signer = isOwn ? '' : ', whose signature is checked when a caller presents its CA'
+    const end =
+      list.nextUpdateMs === Infinity ? '' : ` until ${new Date(list.nextUpdateMs).toISOString()}`
+    return {
+      level: 'ok',
+      message: `authority ${alias}: revocation list of ${list.issuer}, ${list.size} entries${end}${signer}`,
+    }
+  })
+}
+
+/** Without `crlRequired` callers pass all the same, but for those that were known to be revoked. */
+function describeCrlProblem(problem: CrlProblem): Finding {
+  return { level: problem.isRequired ? 'problem' : 'warning', message: formatProblem(problem) }
 }
 
 /** Each problem of a bad file is a finding of its own. */

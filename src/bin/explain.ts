@@ -1,7 +1,9 @@
 import { resolve } from 'node:path'
 import { loadCallerFiles } from '../app/caller-files.ts'
+import { readCrls } from '../app/crl-files.ts'
 import { fetchBundles } from '../app/fetch-bundles.ts'
 import { readBundles } from '../app/read-bundles.ts'
+import { formatProblem } from '../config/problem.ts'
 import { readTextFile } from '../config/read-file.ts'
 import { systemClock } from '../core/clock.ts'
 import { PosternError } from '../core/errors.ts'
@@ -42,16 +44,18 @@ export async function explainOffline(flags: ExplainFlags, terminal: Terminal): P
 
 async function readInput(flags: ExplainFlags, terminal: Terminal): Promise<DecisionInput> {
   const config = loadConfig(flags.config, terminal)
-  const files = loadCallerFiles({
-    ...config,
-    allowRemoteUpstream: config.inbound.allowRemoteUpstream,
-  })
+  const nowMs = systemClock.now()
+  const { allowRemoteUpstream } = config.inbound
+  const logger = createLogger(terminal)
+  const files = loadCallerFiles({ ...config, allowRemoteUpstream })
+  const { products, problems } = readCrls(files.products, config.products, nowMs)
+  for (const problem of problems)
+    logger.warn('revocation lists not taken', { error: formatProblem(problem) })
   const bundles =
     flags.cert === undefined || flags.bundle !== undefined
       ? readBundles(bundleFiles(flags.bundle ?? []))
-      : await fetchBundles(config.identity, { clock: systemClock, logger: createLogger(terminal) })
-  const nowMs = systemClock.now()
-  const trust = { bundles, authorities: files.products.authorities }
+      : await fetchBundles(config.identity, { clock: systemClock, logger })
+  const trust = { bundles, authorities: products.authorities }
   const peer: Peer =
     flags.cert === undefined
       ? { kind: 'anonymous' }
@@ -61,7 +65,7 @@ async function readInput(flags: ExplainFlags, terminal: Terminal): Promise<Decis
     address: addressOf(flags.address),
     request: { method: flags.method, host: flags.host, path: flags.path },
     apiKey: flags.apiKeyId === undefined ? undefined : { id: flags.apiKeyId },
-    trust: { ...files, epoch: 0, hasIdentity: true },
+    trust: { ...files, products, epoch: 0, hasIdentity: true },
     rules: config.inbound,
     nowMs,
     limiter: unlimited,

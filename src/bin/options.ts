@@ -1,6 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import type { TcpAddress } from '../config/address.ts'
-import { duration, tcpAddress } from '../config/scalars.ts'
+import { duration } from '../config/scalars.ts'
 
 /** Reads `10s`, `5m`, `1h` of a flag into milliseconds. */
 export function durationOption(text: string): number {
@@ -16,11 +15,4 @@ export type OutputForm = 'text' | 'json'
 export function outputOption(text: string): OutputForm {
   if (text === 'text' || text === 'json') return text
   throw new InvalidArgumentError('expected text or json.')
-}
-
-/** Reads `host:port` of a flag. */
-export function addressOption(text: string): TcpAddress {
-  const parsed = tcpAddress.safeParse(text)
-  if (parsed.success) return parsed.data
-  throw new InvalidArgumentError('expected host:port or [IPv6]:port.')
 }

@@ -7,7 +7,6 @@ import { addInject } from './commands/inject.ts'
 import { addKey } from './commands/key.ts'
 import { addReplay } from './commands/replay.ts'
 import { addRun } from './commands/run.ts'
-import { addWebhook } from './commands/webhook.ts'
 import { addSchema } from './commands/schema.ts'
 import type { Terminal } from './terminal.ts'
 import { version } from './version.ts'
@@ -32,7 +31,6 @@ export function createProgram(terminal: Terminal): Command {
     addKey,
     addSchema,
     addInject,
-    addWebhook,
     addDevAgent,
     addDemo,
   ]

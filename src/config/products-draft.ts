@@ -41,6 +41,8 @@ export interface DraftAuthority {
   readonly position: SourcePosition
   /** Where `certificates` stands. */
   readonly certificatesPosition: SourcePosition
+  /** Where each entry of `crl` stands. */
+  readonly crlPositions: readonly SourcePosition[]
   /** undefined: something is wrong with them. */
   readonly settings: z.output<typeof authoritySchema> | undefined
 }
@@ -98,11 +100,17 @@ function readCaller(checker: Checker, caller: ParsedCaller, path: Path): DraftCa
 function readAuthority(checker: Checker, alias: string, value: unknown): DraftAuthority {
   const path = ['authorities', alias]
   checkName(checker, alias, path)
+  const settings = checker.check(authoritySchema, value, path)
+  if (settings?.crlRequired === true && settings.crl === undefined)
+    checker.add([...path, 'crlRequired'], 'no revocation list is named, expected crl beside it')
   return {
     alias,
     position: checker.source.keyPosition(path),
     certificatesPosition: checker.source.valuePosition([...path, 'certificates']),
-    settings: checker.check(authoritySchema, value, path),
+    crlPositions: listAt(value, 'crl').map((_, index) =>
+      checker.source.valuePosition([...path, 'crl', index]),
+    ),
+    settings,
   }
 }
 

@@ -3,6 +3,7 @@ import { type Caller, parseSpiffeIdSelector, type Selector } from '../policy/cal
 import type { Limit, Product } from '../policy/product.ts'
 import {
   type Conflict,
+  type CrlFile,
   findConflicts,
   type MappedAuthority,
   type ProductCallers,
@@ -34,7 +35,7 @@ export interface ProductsOptions {
 
 /**
  * Parses products.yaml (DESIGN.md 4). `file` names it in messages and positions. Throws `ConfigError` with every problem of the
- * file and of the PEM files that it names.
+ * file and of the PEM files that it names. Revocation lists are not read: `ProductMap.withRevocation` takes them.
  */
 export function parseProducts(text: string, file: string, options: ProductsOptions): ProductMap {
   return buildProducts(readProducts(text, file), options)
@@ -62,18 +63,32 @@ function buildAuthority(
 ): MappedAuthority {
   const { alias, position, settings } = draft
   const certificatesFile = settings?.certificates ?? ''
+  const crlFiles = buildCrlFiles(draft)
   const trustDomain = settings?.trustDomain && TrustDomain.parse(settings.trustDomain)
   try {
-    const anchors = settings === undefined ? [] : readAnchors(certificatesFile, options)
-    return { alias, position, certificatesFile, anchors, ...(trustDomain && { trustDomain }) }
+    return {
+      alias,
+      position,
+      certificatesFile,
+      anchors: settings === undefined ? [] : readAnchors(certificatesFile, options),
+      crlFiles,
+      ...(trustDomain && { trustDomain }),
+      // Until its lists are read, nobody is known to be good.
+      ...(settings?.crl && { revocation: { lists: [], required: settings.crlRequired } }),
+    }
   } catch (thrown) {
     problems.push({
       where: formatPosition(draft.certificatesPosition),
       path: `authorities.${alias}.certificates`,
       message: `${certificatesFile}: ${messageOf(thrown)}`,
     })
-    return { alias, position, certificatesFile, anchors: [] }
+    return { alias, position, certificatesFile, anchors: [], crlFiles }
   }
+}
+
+function buildCrlFiles({ settings, position, crlPositions }: DraftAuthority): CrlFile[] {
+  const paths = settings?.crl ?? []
+  return paths.map((path, index) => ({ path, position: crlPositions[index] ?? position }))
 }
 
 /** Throws `PosternError` for what is no PEM file of CA certificates. */

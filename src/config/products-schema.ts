@@ -109,6 +109,8 @@ export const productSchema = z.strictObject({
   limit: limitSchema.optional().describe('Absent: no limit.'),
 })
 
+const mostCrlFiles = 64
+
 /** One authority. */
 export const authoritySchema = z.strictObject({
   certificates: filePath.describe(
@@ -118,6 +120,20 @@ export const authoritySchema = z.strictObject({
     .optional()
     .describe(
       'The trust domain that these certificates may speak for. Absent: they prove no SPIFFE ID.',
+    ),
+  crl: z
+    .array(filePath)
+    .min(1)
+    .max(mostCrlFiles)
+    .optional()
+    .describe(
+      'Files of revocation lists, PEM or DER, of these CAs and of those below them; relative to this file.',
+    ),
+  crlRequired: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Refuse whom no current list shows to be unrevoked. Default: such callers pass, and a warning is logged.',
     ),
 })
 

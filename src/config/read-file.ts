@@ -6,6 +6,11 @@ import { messageOf, PosternError } from '../core/errors.ts'
  * Throws `PosternError` ERR_FILE_UNREADABLE that names the file and what was expected.
  */
 export function readTextFile(file: string, maxBytes: number): string {
+  return readFile(file, maxBytes).toString('utf8')
+}
+
+/** As `readTextFile`, of a file that may be no text. */
+export function readFile(file: string, maxBytes: number): Buffer {
   const fd = open(file)
   try {
     const stat = fstatSync(fd)
@@ -13,7 +18,7 @@ export function readTextFile(file: string, maxBytes: number): string {
     if (stat.size > maxBytes) {
       throw unreadable(file, `it has ${stat.size} bytes, expected at most ${maxBytes}`)
     }
-    return readFileSync(fd, 'utf8')
+    return readFileSync(fd)
   } finally {
     closeSync(fd)
   }

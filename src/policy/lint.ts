@@ -1,5 +1,7 @@
 import type { TrustBundles } from '../spiffe/trust-bundle.ts'
 import type { Certificate } from '../x509/certificate.ts'
+import { newestEditions } from '../x509/revocation.ts'
+import type { RevocationList } from '../x509/revocation-list.ts'
 import type { ApiKeys } from './api-keys.ts'
 import { type Caller, selectorKey } from './caller.ts'
 import type { MappedAuthority, ProductMap } from './product-map.ts'
@@ -13,6 +15,12 @@ export interface LintWarning {
     | 'trust_domain_without_bundle'
     | 'product_unreachable'
     | 'anchor_expires'
+    /** A revocation list that has ended, or not begun. */
+    | 'crl_not_current'
+    /** A revocation list that does not say when the next one comes: nobody can tell that it is old. */
+    | 'crl_never_ends'
+    /** `crlRequired`, and no list of a CA certificate of the authority: nobody passes who was issued by it. */
+    | 'crl_missing'
     /** Keys of a product that the map does not hold: they are denied `product_unmapped`. */
     | 'key_product_unknown'
     /** A key that expires before it becomes valid. */
@@ -48,7 +56,11 @@ export function lint(input: LintInput): readonly LintWarning[] {
     ...callers.flatMap((caller) => beaten(caller, first, input)),
     ...callers.flatMap((caller) => bundleMissing(caller, input)),
     ...unreachable(input),
-    ...[...products.authorities.values()].flatMap((one) => expiring(one, input.nowMs)),
+    ...[...products.authorities.values()].flatMap((one) => [
+      ...expiring(one, input.nowMs),
+      ...oddLists(one, input.nowMs),
+      ...missingLists(one),
+    ]),
     ...oddKeys(input),
   ].sort((a, b) => a.position.line - b.position.line)
 }
@@ -182,6 +194,36 @@ function describeEnd(anchor: Certificate, nowMs: number): string {
   return nowMs > anchor.notAfterMs
     ? `the CA certificate ${anchor.subject} expired at ${end}`
     : `the CA certificate ${anchor.subject} expires within 30 days, at ${end}`
+}
+
+function oddLists({ alias, position, revocation }: MappedAuthority, nowMs: number): LintWarning[] {
+  return newestEditions(revocation?.lists ?? []).flatMap((list): LintWarning[] => {
+    const name = `authority ${alias}: the revocation list of ${list.issuer}`
+    if (!list.isCurrent(nowMs)) {
+      const message = `${name} ${describeStale(list, nowMs)}`
+      return [{ code: 'crl_not_current', position, message }]
+    }
+    if (list.nextUpdateMs !== Infinity) return []
+    const message = `${name} has no nextUpdate: nobody can tell when it is too old`
+    return [{ code: 'crl_never_ends', position, message }]
+  })
+}
+
+function describeStale(list: RevocationList, nowMs: number): string {
+  return nowMs < list.thisUpdateMs
+    ? `is not valid before ${new Date(list.thisUpdateMs).toISOString()}`
+    : `ended at ${new Date(list.nextUpdateMs).toISOString()}`
+}
+
+function missingLists({ alias, position, anchors, revocation }: MappedAuthority): LintWarning[] {
+  if (revocation?.required !== true) return []
+  const without = anchors.filter(
+    (anchor) => !revocation.lists.some((list) => list.issuerName.equals(anchor.subjectName)),
+  )
+  return without.map((anchor) => {
+    const message = `authority ${alias}: no revocation list of ${anchor.subject} is held, and crlRequired refuses whoever it issued a certificate to`
+    return { code: 'crl_missing', position, message }
+  })
 }
 
 function oddKeys({

@@ -1,5 +1,5 @@
 import type { SpiffeId } from '../spiffe/spiffe-id.ts'
-import type { Authority } from './authority.ts'
+import type { Authority, AuthorityRevocation } from './authority.ts'
 import { type Caller, reasonOf, type Selector, selectorKey } from './caller.ts'
 import type { AllowReason, Step } from './decision.ts'
 import type { MappedPeer } from './peer.ts'
@@ -11,6 +11,15 @@ export interface MappedAuthority extends Authority {
   readonly position: SourcePosition
   /** The PEM file, as written. */
   readonly certificatesFile: string
+  /** The files of its revocation lists. */
+  readonly crlFiles: readonly CrlFile[]
+}
+
+/** A file of revocation lists, as an authority names it. */
+export interface CrlFile {
+  /** As written. */
+  readonly path: string
+  readonly position: SourcePosition
 }
 
 /** The caller entry that won, and what follows from it. One object per entry, shared by all decisions. */
@@ -79,6 +88,15 @@ export class ProductMap {
     const [conflict] = findConflicts(products, authorities)
     if (conflict !== undefined) throw new TypeError(`product map with a conflict: ${conflict.kind}`)
     return new ProductMap(products, authorities)
+  }
+
+  /** The same map with these revocation lists, by alias; the others keep theirs. */
+  withRevocation(revocation: ReadonlyMap<string, AuthorityRevocation>): ProductMap {
+    const authorities = Array.from(this.authorities.values(), (authority) => {
+      const own = revocation.get(authority.alias)
+      return own === undefined ? authority : { ...authority, revocation: own }
+    })
+    return new ProductMap([...this.products.values()], authorities)
   }
 
   /**

@@ -79,7 +79,6 @@ export interface ReplyHead {
 /** Why no (whole) reply came; the reasons of DESIGN.md 8, and a workload of HTTP/2 that does not speak RFC 8441. */
 export type UpstreamFailureReason =
   | 'upstream_unavailable'
-  | 'upstream_overloaded'
   | 'upstream_reset'
   | 'upstream_timeout'
   | 'upstream_malformed'

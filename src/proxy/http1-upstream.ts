@@ -16,7 +16,7 @@ import { Http1WebSocketWorkload } from './websocket/http1-workload.ts'
 export interface Http1UpstreamOptions extends WorkloadConnectionOptions {
   /** Dials the workload; the socket may still be connecting. */
   readonly connect: () => Socket
-  /** Connections at once, idle and busy; above it requests fail `upstream_overloaded`. WebSockets apart. Default 4096. */
+  /** Connections at once, idle and busy; above it requests fail `upstream_unavailable`. WebSockets apart. Default 4096. */
   readonly maxConnections?: number
 }
 
@@ -106,7 +106,7 @@ export class Http1Upstream implements Upstream, WebSocketUpstream {
 
 function refuse(reply: ReplySink): RequestSink {
   reply.replyFailed({
-    reason: 'upstream_overloaded',
+    reason: 'upstream_unavailable',
     detail: 'too many connections to the workload',
     retry: 'never',
   })

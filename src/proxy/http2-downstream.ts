@@ -7,10 +7,9 @@ import { defaultLimits, type Http2Limits } from '../http2/limits.ts'
 import { type RequestHead, type RequestRefusal, requestRefusals } from '../http2/request-head.ts'
 import type { Http2Stream } from '../http2/stream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
-import type { BodyLength, RefusedRequest, RequestServer } from './ends.ts'
+import type { BodyLength, RequestServer } from './ends.ts'
 import { guarded } from './guarded.ts'
 import { Http2ReplyStream } from './http2-reply-stream.ts'
-import { Http2StreamWatch } from './http2-stream-watch.ts'
 import { Http2Socket } from './http2-socket.ts'
 import { connectionWindowFor } from './http2-windows.ts'
 
@@ -21,8 +20,6 @@ export interface Http2DownstreamOptions {
   readonly headerTimeoutMs: number
   /** Without a byte in either direction: an idle connection ends, one with running requests has to answer a PING. */
   readonly idleTimeoutMs: number
-  /** Without a byte of a body that is not whole, gRPC's excepted; then 408. Default: `idleTimeoutMs`. */
-  readonly bodyTimeoutMs?: number
   /** Told of an exception that should not be possible; the connection ends, the others live on. */
   readonly onBug: (error: unknown) => void
 }
@@ -48,13 +45,10 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
   readonly deadlineReached: () => void
   readonly connection: Http2Connection<Http2ReplyStream>
   readonly deadlines: Deadlines
-  readonly idleTimeoutMs: number
-  readonly bodyTimeoutMs: number
   readonly #server: RequestServer
   readonly #options: Http2DownstreamOptions
   readonly #socket: Http2Socket<Http2ReplyStream>
   #awaited: Awaited = 'settings'
-  readonly #watcher: Http2StreamWatch
   /** Our first GOAWAY is on its way. */
   #isAnnounced = false
   #isDraining = false
@@ -67,8 +61,6 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
   constructor(socket: Duplex, server: RequestServer, options: Http2DownstreamOptions) {
     const { deadlines, onBug } = options
     this.deadlines = deadlines
-    this.idleTimeoutMs = options.idleTimeoutMs
-    this.bodyTimeoutMs = options.bodyTimeoutMs ?? options.idleTimeoutMs
     this.#server = server
     this.#options = options
     this.connection = Http2Connection.server(this, { limits: limitsOf(options) })
@@ -79,13 +71,8 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
       onRead: (nowMs) => this.#onRead(nowMs),
       onWritten: () => this.#onWritten(),
       onEnded: () => this.#await('close', deadlines.nowMs()),
-      onClosed: () => this.#forget(),
+      onClosed: () => deadlines.delete(this),
       onBug,
-    })
-    this.#watcher = new Http2StreamWatch({
-      connection: this.connection,
-      deadlines,
-      patienceMs: Math.min(this.bodyTimeoutMs, this.idleTimeoutMs),
     })
     this.deadlineReached = guarded(
       (error) => this.#endForBug(error),
@@ -127,18 +114,12 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.#ending.push(stream)
   }
 
-  /** Answers in the workload's stead a request that is not whole and never will be. */
-  refuse(stream: Http2ReplyStream, refusal: RefusedRequest): void {
-    this.#server.refuse(refusal, stream.keepingConnection())
-  }
-
   // The requests, from the connection.
 
   onRequest(stream: Http2Stream<Http2ReplyStream>, head: RequestHead): void {
     this.#headIsWhole()
-    const reply = new Http2ReplyStream(this, stream, head)
+    const reply = new Http2ReplyStream(this, stream, head.method === 'HEAD')
     stream.context = reply
-    this.#watcher.begin()
     reply.request = this.#server.serve(
       {
         method: head.method,
@@ -156,7 +137,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
 
   onRefusedRequest(stream: Http2Stream<Http2ReplyStream>, refusal: RequestRefusal): void {
     this.#headIsWhole()
-    const reply = new Http2ReplyStream(this, stream, refusedHead)
+    const reply = new Http2ReplyStream(this, stream, false)
     stream.context = reply
     this.#server.refuse(
       { status: requestRefusals[refusal], code: refusal, detail: 'the request is malformed' },
@@ -241,11 +222,6 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.connection.goaway(code)
     this.connection.connectionLost()
     this.#close()
-  }
-
-  #forget(): void {
-    this.deadlines.delete(this)
-    this.#watcher.end()
   }
 
   #endForBug(error: unknown): void {
@@ -335,7 +311,6 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
 
 const noOptions: readonly string[] = []
 const noTrailers: Fields = []
-const refusedHead = { method: 'GET', fields: noTrailers } as const
 
 function limitsOf({ limits }: Http2DownstreamOptions): Partial<Http2Limits> {
   const streams = limits.maxConcurrentStreams ?? defaultLimits.maxConcurrentStreams

@@ -15,7 +15,7 @@ import {
 export interface Http2UpstreamOptions extends Http2WorkloadConnectionOptions {
   /** Dials the workload; the socket may still be connecting. */
   readonly connect: () => Socket
-  /** Connections at once; above it requests fail `upstream_overloaded`. Default 64. */
+  /** Connections at once; above it requests fail `upstream_unavailable`. Default 64. */
   readonly maxConnections?: number
 }
 
@@ -43,7 +43,7 @@ export class Http2Upstream implements Upstream, WebSocketUpstream {
     if (this.#isClosed) connection?.finish()
     if (sink !== undefined) return sink
     reply.replyFailed({
-      reason: 'upstream_overloaded',
+      reason: 'upstream_unavailable',
       detail: 'too many connections to the workload',
       retry: 'never',
     })

@@ -10,6 +10,7 @@ import type {
   ConfigFile,
   ConfigReloadResult,
   ConnectionProtocol,
+  CrlValidity,
   HandshakeResult,
   IdentityUpdateResult,
   ReevaluationResult,
@@ -55,13 +56,7 @@ export class Metrics {
       'Requests that the workload did not answer, by reason.',
     ),
     ['reason'],
-    [
-      ['upstream_unavailable'],
-      ['upstream_overloaded'],
-      ['upstream_reset'],
-      ['upstream_timeout'],
-      ['upstream_malformed'],
-    ],
+    [['upstream_unavailable'], ['upstream_reset'], ['upstream_timeout'], ['upstream_malformed']],
   )
   readonly #svidNotAfter = new LabelledMetric<[string]>(
     gauge('postern_svid_not_after_seconds', 'When our own SVID expires, seconds since 1970.'),
@@ -70,6 +65,13 @@ export class Metrics {
   readonly #bundleNotAfter = new LabelledMetric<[string]>(
     gauge('postern_bundle_not_after_seconds', 'When a trust bundle expires, seconds since 1970.'),
     ['trust_domain'],
+  )
+  readonly #crlNextUpdate = new LabelledMetric<[string]>(
+    gauge(
+      'postern_crl_next_update_seconds',
+      'When the first of the revocation lists of an authority ends, seconds since 1970; 0: none is held.',
+    ),
+    ['authority'],
   )
   readonly #identityUpdates = new LabelledMetric<[IdentityUpdateResult]>(
     counter('postern_identity_updates_total', 'Updates of the Workload API by result.'),
@@ -100,7 +102,7 @@ export class Metrics {
   readonly #configReloads = new LabelledMetric<[ConfigFile, ConfigReloadResult]>(
     counter('postern_config_reloads_total', 'Reloads of the files by file and result.'),
     ['file', 'result'],
-    (['config', 'products', 'api-keys'] as const).flatMap((file) =>
+    (['config', 'products', 'api-keys', 'crl'] as const).flatMap((file) =>
       (['accepted', 'refused', 'unchanged'] as const).map(
         (result): [ConfigFile, ConfigReloadResult] => [file, result],
       ),
@@ -141,6 +143,13 @@ export class Metrics {
     this.#bundleNotAfter.clear()
     for (const { trustDomain, notAfterMs } of bundles) {
       this.#bundleNotAfter.set(notAfterMs / 1_000, trustDomain)
+    }
+  }
+
+  crls(crls: readonly CrlValidity[]): void {
+    this.#crlNextUpdate.clear()
+    for (const { authority, nextUpdateMs } of crls) {
+      this.#crlNextUpdate.set(nextUpdateMs / 1_000, authority)
     }
   }
 
@@ -193,6 +202,7 @@ export class Metrics {
       this.#upstreamErrors,
       this.#svidNotAfter,
       this.#bundleNotAfter,
+      this.#crlNextUpdate,
       this.#identityUpdates,
       this.#workloadApiConnected,
       this.#epoch,

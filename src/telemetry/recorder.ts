@@ -11,6 +11,7 @@ import {
   type ConfigFile,
   type ConfigReloadResult,
   type ConnectionProtocol,
+  type CrlValidity,
   type DecisionRecord,
   type HandshakeResult,
   type IdentityUpdateResult,
@@ -133,6 +134,10 @@ export class Recorder implements Telemetry {
 
   bundles(bundles: readonly BundleValidity[]): void {
     this.#metrics.bundles(bundles)
+  }
+
+  crls(crls: readonly CrlValidity[]): void {
+    this.#metrics.crls(crls)
   }
 
   identityUpdate(result: IdentityUpdateResult): void {

@@ -113,7 +113,6 @@ export type HandshakeResult =
 
 export type UpstreamErrorReason =
   | 'upstream_unavailable'
-  | 'upstream_overloaded'
   | 'upstream_reset'
   | 'upstream_timeout'
   | 'upstream_malformed'
@@ -124,7 +123,7 @@ export type IdentityUpdateResult = 'accepted' | 'rejected'
 
 export type ReevaluationResult = 'kept' | 'ended'
 
-export type ConfigFile = 'config' | 'products' | 'api-keys'
+export type ConfigFile = 'config' | 'products' | 'api-keys' | 'crl'
 
 /** `refused`: the file was bad and the last good one serves; `unchanged`: nothing in it was new. */
 export type ConfigReloadResult = 'accepted' | 'refused' | 'unchanged'
@@ -134,6 +133,13 @@ export interface BundleValidity {
   readonly trustDomain: string
   /** When its last anchor expires, milliseconds since 1970. */
   readonly notAfterMs: number
+}
+
+/** When the next edition of an authority's revocation lists is due. */
+export interface CrlValidity {
+  readonly authority: string
+  /** Of the list that ends first, milliseconds since 1970; 0 when a file could not be read and none is held. */
+  readonly nextUpdateMs: number
 }
 
 /**
@@ -159,6 +165,8 @@ export interface Telemetry {
   identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void
   /** All bundles that are held now. */
   bundles(bundles: readonly BundleValidity[]): void
+  /** The revocation lists of all authorities that name some. */
+  crls(crls: readonly CrlValidity[]): void
   identityUpdate(result: IdentityUpdateResult): void
   workloadApiConnected(connected: boolean): void
   epoch(epoch: number): void

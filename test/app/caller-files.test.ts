@@ -10,6 +10,7 @@ import { TestCa } from '../support/test-ca.ts'
 /** Real files; the clock is real too, but its timers fire when the event loop is free. */
 describe('FollowedCallerFiles', () => {
   let directory: string
+  let ca: TestCa
   let pem: string
   let reports: string[]
   let onReport: () => void
@@ -18,7 +19,8 @@ describe('FollowedCallerFiles', () => {
   let files: FollowedCallerFiles | undefined
 
   before(async () => {
-    pem = (await TestCa.root('partner')).pem
+    ca = await TestCa.root('partner')
+    pem = ca.pem
   })
 
   beforeEach(() => {
@@ -36,7 +38,7 @@ describe('FollowedCallerFiles', () => {
     rmSync(directory, { recursive: true, force: true })
   })
 
-  function write(name: string, text: string): void {
+  function write(name: string, text: string | Buffer): void {
     writeFileSync(join(directory, name), text)
   }
 
@@ -62,10 +64,36 @@ describe('FollowedCallerFiles', () => {
   }
 
   /** Resolves when a product of this name is in force. */
-  async function hasProduct(name: string): Promise<void> {
-    while (taken.at(-1)?.products.products.has(name) !== true) {
+  function hasProduct(name: string): Promise<void> {
+    return untilTaken(({ products }) => products.products.has(name))
+  }
+
+  /** Resolves when so many certificates of the authority `a` are revoked. */
+  function hasRevoked(count: number): Promise<void> {
+    return untilTaken((current) => revokedIn(current) === count)
+  }
+
+  async function untilTaken(isSo: (current: CallerFiles) => boolean): Promise<void> {
+    for (;;) {
+      const last = taken.at(-1)
+      if (last !== undefined && isSo(last)) return
       await new Promise<void>((resolve) => (wake = resolve))
     }
+  }
+
+  const revokedIn = ({ products }: CallerFiles) =>
+    products.authorities.get('a')?.revocation?.lists[0]?.size
+
+  const listWith = (entries: number) =>
+    ca.revocationList([], {
+      entries: Array.from({ length: entries }, (_, i) => ({ serial: BigInt(i + 1) })),
+    })
+
+  /** An authority with the revocation list a.crl, of so many entries. */
+  function writeAuthority(entries: number): void {
+    write('a.pem', pem)
+    write('a.crl', listWith(entries))
+    write('products.yaml', productsWith('one') + withList)
   }
 
   it('takes a change of the product map and says what was new', async () => {
@@ -101,6 +129,79 @@ describe('FollowedCallerFiles', () => {
     assert.equal(taken.at(-1)?.products.authorities.get('a')?.anchors.length, 1)
   })
 
+  describe('with revocation lists', () => {
+    it('has them from the start', async () => {
+      writeAuthority(3)
+      const { current } = await start()
+      assert.equal(revokedIn(current), 3)
+      assert.deepEqual(reports, ['crl accepted'])
+    })
+
+    it('takes a change of one, and says that nothing else was new', async () => {
+      writeAuthority(3)
+      const followed = await start()
+      reports.length = 0
+      write('a.crl', listWith(40_000))
+      await hasRevoked(40_000)
+      assert.deepEqual(reports, ['products unchanged', 'api-keys unchanged', 'crl accepted'])
+      assert.notEqual(taken.at(-1)?.products, undefined)
+      await followed.reload()
+      assert.equal(taken.at(-1)?.products, taken.at(-2)?.products)
+      assert.deepEqual(reports.at(-1), 'crl unchanged')
+    })
+
+    it('starts without one that is bad, and takes it when it is mended', async () => {
+      writeAuthority(3)
+      write('a.crl', 'hello')
+      const { current } = await start()
+      assert.equal(revokedIn(current), undefined)
+      assert.deepEqual(reports, ['crl refused'])
+      write('a.crl', listWith(2))
+      await hasRevoked(2)
+    })
+
+    it('keeps the last good ones while the file is bad, and takes other changes', async () => {
+      writeAuthority(3)
+      await start()
+      write('a.crl', 'hello')
+      write('products.yaml', productsWith('two') + withList)
+      await hasProduct('two')
+      assert.equal(revokedIn(taken.at(-1)!), 3)
+      assert.ok(reports.includes('crl refused'))
+    })
+
+    it('takes them also while another file is bad', async () => {
+      writeAuthority(3)
+      const followed = await start()
+      write('api-keys.yaml', 'version: 2\n')
+      write('products.yaml', productsWith('two') + withList)
+      write('a.crl', listWith(4))
+      await hasRevoked(4)
+      assert.ok(followed.current.products.products.has('one'))
+      assert.ok(reports.includes('api-keys refused'))
+    })
+
+    it('misses no change of one that is named for the first time', async () => {
+      await start()
+      writeAuthority(1)
+      onReport = () => {
+        onReport = () => undefined
+        write('a.crl', listWith(2))
+      }
+      await hasRevoked(2)
+    })
+
+    it('changes nothing any more once it is closed', async () => {
+      writeAuthority(3)
+      const followed = await start()
+      write('a.crl', listWith(40_000))
+      const reloaded = followed.reload()
+      await followed.close()
+      await reloaded
+      assert.deepEqual(taken, [])
+    })
+  })
+
   it('takes neither file while one of them is bad, and both when it is mended', async () => {
     const followed = await start()
     write('api-keys.yaml', 'version: 2\n')
@@ -121,6 +222,8 @@ const hurriedClock: Clock = {
   ...systemClock,
   setTimer: (delayMs, fire, options) => systemClock.setTimer(Math.min(delayMs, 5), fire, options),
 }
+
+const withList = 'authorities:\n  a: { certificates: a.pem, crl: [a.crl] }\n'
 
 function productsWith(name: string): string {
   return `version: 1\nproducts:\n  ${name}: {}\n`

@@ -46,6 +46,13 @@ describe('TrustStore', () => {
     assert.equal(store.current, told.at(-1))
   })
 
+  it('raises it when time alone has changed what the same state says', () => {
+    const before = store.current
+    store.raise()
+    assert.deepEqual(told, [{ ...before, epoch: 2 }])
+    assert.equal(store.current, told[0])
+  })
+
   it('raises it once for a change of several parts', () => {
     store.update({ products: ProductMap.of([], []), bundles: new Map() })
     assert.deepEqual(

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { digestOf } from '../../src/policy/api-key.ts'
 import { FakeTerminal } from '../support/fake-terminal.ts'
-import { TestCa } from '../support/test-ca.ts'
+import { TestCa, type TestLeaf } from '../support/test-ca.ts'
 
 const products = `version: 1
 products:
@@ -131,6 +131,68 @@ describe('the command line', () => {
     await writeFile(at('roots.pem'), stranger.pem)
     const denied = await run(...asked, '--bundle', `a.example=${at('roots.pem')}`)
     assert.match(denied.out, /^deny issuer_unknown \(403\)\n/)
+  })
+
+  describe('about revocation lists', () => {
+    let ca: TestCa
+    let leaf: TestLeaf
+
+    before(async () => {
+      ca = await TestCa.root('partner-b')
+      leaf = await ca.leaf()
+      await writeFile(at('b.pem'), ca.pem)
+      await writeFile(at('b-chain.pem'), leaf.pem)
+      await writeFile(at('crl.yaml'), config.replace('products.yaml', 'crl-products.yaml'))
+    })
+
+    const useLists = (crlRequired: boolean) =>
+      writeFile(
+        at('crl-products.yaml'),
+        `version: 1
+products: { p: { callers: [{ authority: b }] } }
+authorities:
+  b: { certificates: b.pem, crl: [b.crl], crlRequired: ${crlRequired} }
+`,
+      )
+    const check = () => run('check', '--config', at('crl.yaml'))
+    const explain = () =>
+      run(
+        ...['explain', '--config', at('crl.yaml'), '--cert', at('b-chain.pem')],
+        ...['--bundle', `a.example=${at('b.pem')}`],
+      )
+
+    it('finds a file that is missing or broken, by its place', async () => {
+      await rm(at('b.crl'), { force: true })
+      await useLists(false)
+      const warned = await check()
+      assert.equal(warned.code, 0)
+      assert.match(warned.out, /‼ .*crl-products\.yaml:4:35: authorities\.b\.crl\[0\]: b\.crl: /)
+      assert.match((await explain()).out, /^allow authority\n/)
+      await useLists(true)
+      await writeFile(at('b.crl'), 'hello')
+      const found = await check()
+      assert.equal(found.code, 2)
+      assert.match(found.out, /× .*crl-products\.yaml:4:35: authorities\.b\.crl\[0\]: b\.crl: /)
+      const explained = await explain()
+      assert.match(explained.out, /^deny revocation_unknown \(403\)\n/)
+      assert.match(explained.err, /crl\[0\]: b\.crl: .*revocation lists not taken/)
+    })
+
+    it('says what a good one holds, and whom it revokes', async () => {
+      await useLists(true)
+      await writeFile(at('b.crl'), ca.revocationList())
+      const { code, out } = await check()
+      assert.equal(code, 0, out)
+      assert.match(out, /√ authority b: revocation list of CN=root,O=partner-b, 0 entries until 20/)
+      assert.match((await explain()).out, /^allow authority\n/)
+      await writeFile(at('b.crl'), ca.revocationList([leaf.certificate]))
+      const denied = await explain()
+      assert.match(denied.out, /^deny certificate_revoked \(403\)\n/)
+      assert.match(
+        denied.out,
+        /certificate +deny +"CN=leaf" was revoked by "CN=root,O=partner-b" on /,
+      )
+    })
   })
 
   it('explains a key by its id, with the request', async () => {

@@ -131,6 +131,28 @@ authorities:
     })
   })
 
+  it('knows the files of revocation lists by their places, and nobody to be good before they are read', () => {
+    const text = `version: 1
+products: {}
+authorities:
+  b:
+    certificates: b.pem
+    crl: [b.crl, sub/b.crl]
+    crlRequired: true
+  c: { certificates: c.pem }
+`
+    const { authorities } = parse(text, { 'b.pem': rootB.pem, 'c.pem': rootC.pem })
+    const named = authorities
+      .get('b')
+      ?.crlFiles.map(({ path, position }) => [path, formatPosition(position)])
+    assert.deepEqual(named, [
+      ['b.crl', 'products.yaml:6:11'],
+      ['sub/b.crl', 'products.yaml:6:18'],
+    ])
+    assert.deepEqual(authorities.get('b')?.revocation, { lists: [], required: true })
+    assert.equal(authorities.get('c')?.revocation, undefined)
+  })
+
   it('takes old and new certificates of an authority from one PEM file', async () => {
     const renewed = await TestCa.root('Partner B')
     const pem = rootB.certificate.toPem() + renewed.certificate.toPem()
@@ -217,6 +239,16 @@ authorities:
         'version: 1\nproducts: {}\nauthorities:\n  b: { certificates: b.pem }',
         '4:22 authorities.b.certificates',
       ],
+      [
+        'revocation lists that are none',
+        'version: 1\nproducts: {}\nauthorities:\n  b: { certificates: b.pem, crl: [] }',
+        '4:34 authorities.b.crl',
+      ],
+      [
+        'one revocation list that is no list of files',
+        'version: 1\nproducts: {}\nauthorities:\n  b: { certificates: b.pem, crl: b.crl }',
+        '4:34 authorities.b.crl',
+      ],
     ]
     for (const [name, text, ...expected] of cases) {
       it(name, () => {
@@ -230,6 +262,16 @@ authorities:
       assert.deepEqual(others, [])
       assert.equal(problem?.where, 'products.yaml:4:22')
       assert.match(problem.message, /^ca\/b\.pem: /)
+    })
+
+    it('crlRequired without crl', () => {
+      const text = 'version: 1\nproducts: {}\nauthorities:\n  b: { certificates: b.pem, '
+      const files = { 'b.pem': rootB.pem }
+      assert.deepEqual(places(`${text}crlRequired: true }`, files), [
+        'products.yaml:4:42 authorities.b.crlRequired',
+      ])
+      parse(`${text}crlRequired: false }`, files)
+      parse(`${text}crl: [b.crl], crlRequired: true }`, files)
     })
 
     it('a leaf in place of a CA certificate', () => {

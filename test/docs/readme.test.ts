@@ -37,6 +37,7 @@ const denials: Readonly<Record<DenyReason, '401' | '403' | '429' | '503'>> = {
   issuer_unknown: '403',
   path_invalid: '403',
   certificate_revoked: '403',
+  revocation_unknown: '403',
   product_unmapped: '403',
   credential_missing: '401',
   api_key_unknown: '401',
@@ -62,7 +63,6 @@ const peerDenials: Readonly<
 }
 const failures: Readonly<Record<UpstreamFailureReason, string>> = {
   upstream_unavailable: '503',
-  upstream_overloaded: '503',
   upstream_reset: '502',
   upstream_malformed: '502',
   upstream_timeout: '504',
@@ -269,15 +269,6 @@ describe('README.md', () => {
         !exists,
       )
     })
-
-    it('revocation lists', () => {
-      // The type, its status and its sentence: nobody gives the reason.
-      const exists = source.split("'certificate_revoked'").length > 2
-      assert.equal(
-        section.rows.some(([first]) => first === 'revocation lists'),
-        !exists,
-      )
-    })
   })
 })
 
@@ -299,6 +290,7 @@ async function observedMetrics(): Promise<string> {
   metrics.outbound.requests.observe('b:1', 200, 1)
   metrics.identity({ spiffeId: 'spiffe://corp.example/api', notAfterMs: 0 })
   metrics.bundles([{ trustDomain: 'corp.example', notAfterMs: 0 }])
+  metrics.crls([{ authority: 'partner-b', nextUpdateMs: 0 }])
   return metrics.text()
 }
 

@@ -332,7 +332,6 @@ const manifestText = fc
         ? [`      ${list}  args:`, `      ${list}  - |`, `      ${list}    text`, '']
         : []),
       `      ${list}  ports: [{ containerPort: 8080 }]`,
-      ...(style.literal ? ['      hostname: |-', '        text'] : []),
       ...comment,
     ]
     const template = style.last === 'spec' ? [...metadata, ...spec] : [...spec, ...metadata]

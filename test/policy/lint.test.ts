@@ -4,6 +4,9 @@ import { parseProducts } from '../../src/config/products-file.ts'
 import { ApiKeys } from '../../src/policy/api-keys.ts'
 import { lint } from '../../src/policy/lint.ts'
 import type { TrustBundles } from '../../src/spiffe/trust-bundle.ts'
+import { finish } from '../../src/core/steps.ts'
+import { RevocationList } from '../../src/x509/revocation-list.ts'
+import type { RevocationListSpec } from '../support/revocation-list-writer.ts'
 import { TestCa } from '../support/test-ca.ts'
 
 const dayMs = 86_400_000
@@ -21,6 +24,8 @@ interface Given {
   readonly keys?: string
   readonly bundles?: TrustBundles
   readonly nowMs?: number
+  /** Revocation lists of the authority `p`. */
+  readonly lists?: readonly RevocationList[]
 }
 
 describe('lint', () => {
@@ -157,10 +162,52 @@ keys:
     assert.deepEqual(codes({ products, nowMs: endMs + dayMs }), ['anchor_expires 9'])
   })
 
+  describe('about revocation lists', () => {
+    const products = `${good}      - authority: p
+authorities: { p: { certificates: p.pem, crl: [p.crl] } }
+`
+    const required = products.replace('[p.crl]', '[p.crl], crlRequired: true')
+    const beginMs = () => ca.certificate.notAfterMs - 366 * dayMs
+    const listOf = (issuer: TestCa, options: Partial<RevocationListSpec> = {}) => {
+      const dates = { thisUpdateMs: beginMs(), nextUpdateMs: beginMs() + 7 * dayMs }
+      return finish(RevocationList.read(issuer.revocationList([], { ...dates, ...options })))
+    }
+
+    it('says nothing when they are current', () => {
+      const lists = [listOf(ca), listOf(other)]
+      assert.deepEqual(codes({ products: required, lists }), [])
+      assert.deepEqual(codes({ products, lists: [] }), [])
+    })
+
+    it('warns of one that has ended, that has not begun, or that never ends', () => {
+      const nowMs = beginMs() + 8 * dayMs
+      assert.deepEqual(codes({ products, lists: [listOf(ca)], nowMs }), ['crl_not_current 9'])
+      const early = listOf(ca, { thisUpdateMs: beginMs() + 2 * dayMs })
+      assert.deepEqual(codes({ products, lists: [early] }), ['crl_not_current 9'])
+      const endless = listOf(ca, { nextUpdateMs: null })
+      assert.deepEqual(codes({ products, lists: [endless], nowMs }), ['crl_never_ends 9'])
+    })
+
+    it('says nothing of one that a newer one has replaced', () => {
+      const old = listOf(ca, { thisUpdateMs: beginMs() - dayMs, nextUpdateMs: beginMs() })
+      assert.deepEqual(codes({ products, lists: [old, listOf(ca)] }), [])
+    })
+
+    it('warns of a CA without one where crlRequired asks for it', () => {
+      assert.deepEqual(codes({ products: required, lists: [listOf(other)] }), ['crl_missing 9'])
+      assert.deepEqual(codes({ products: required }), ['crl_missing 9'])
+    })
+  })
+
   /** Code and line of each warning. */
-  function codes({ products, keys: keysText, bundles, nowMs }: Given): string[] {
+  function codes({ products, keys: keysText, bundles, nowMs, lists }: Given): string[] {
+    const map = parseProducts(products, 'products.yaml', { readPem: () => ca.pem })
+    const revocation = map.authorities.get('p')?.revocation
     const warnings = lint({
-      products: parseProducts(products, 'products.yaml', { readPem: () => ca.pem }),
+      products:
+        revocation === undefined || lists === undefined
+          ? map
+          : map.withRevocation(new Map([['p', { ...revocation, lists }]])),
       apiKeys: keysText === undefined ? ApiKeys.empty : parseApiKeys(keysText, 'api-keys.yaml'),
       nowMs: nowMs ?? ca.certificate.notAfterMs - 365 * dayMs,
       ...(bundles === undefined ? {} : { bundles }),

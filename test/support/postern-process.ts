@@ -275,7 +275,7 @@ export class PosternProcess {
     this.logs.push(line)
     if (line.msg === 'listening') {
       this.#ports = {
-        inbound: Number(line['inboundPort'] ?? line['webhookPort']),
+        inbound: Number(line['inboundPort']),
         health: Number(line['healthPort']),
         admin: Number(line['adminPort']),
       }

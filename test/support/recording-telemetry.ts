@@ -71,6 +71,10 @@ export class RecordingTelemetry implements Telemetry {
     // Nothing looks at it here.
   }
 
+  crls(): void {
+    return
+  }
+
   bundles(): void {
     // Nothing looks at it here.
   }

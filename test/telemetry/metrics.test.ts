@@ -21,6 +21,7 @@ const expected = {
   postern_upstream_errors_total: 'counter',
   postern_svid_not_after_seconds: 'gauge',
   postern_bundle_not_after_seconds: 'gauge',
+  postern_crl_next_update_seconds: 'gauge',
   postern_identity_updates_total: 'counter',
   postern_workload_api_connected: 'gauge',
   postern_epoch: 'gauge',
@@ -145,6 +146,14 @@ describe('metrics', () => {
         'postern_bundle_not_after_seconds{trust_domain="corp.example"}': 2,
         'postern_bundle_not_after_seconds{trust_domain="partner-a.example"}': 3,
       },
+    },
+    {
+      name: 'the revocation lists of authorities',
+      happen: () => {
+        metrics.crls([{ authority: 'gone', nextUpdateMs: 1_000 }])
+        metrics.crls([{ authority: 'partner-b', nextUpdateMs: 2_000 }])
+      },
+      expect: { 'postern_crl_next_update_seconds{authority="partner-b"}': 2 },
     },
     {
       name: 'changes of trust',

@@ -88,7 +88,6 @@ export interface HarnessLimits {
   readonly maxConnections?: number
   readonly maxConnectionsPerAddress?: number
   readonly maxHandshakes?: number
-  readonly bodyTimeoutMs?: number
 }
 
 /**
@@ -171,6 +170,7 @@ export class InboundHarness {
       anchors: [this.partnerB.certificate],
       position,
       certificatesFile: 'partner-b.pem',
+      crlFiles: [],
     }
   }
 
@@ -285,7 +285,6 @@ export class InboundHarness {
           maxHeaderBytes: 16_384,
           headerTimeoutMs: 2_000,
           idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
-          bodyTimeoutMs: options.limits?.bodyTimeoutMs ?? 10_000,
           upstreamConnectTimeoutMs: 2_000,
           maxConcurrentStreams: 100,
         },
