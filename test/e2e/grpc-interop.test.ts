@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { findTool, runTool, startServer } from '../proxy/support/http2-tools.ts'
+import { skipMissingTool } from '../support/skip.ts'
+import { checkoutId, Mesh } from './support/mesh.ts'
+import { TlsOpener } from './support/tls-opener.ts'
+
+/** The cases of grpc-go's interop client that need no credentials of their own. */
+const cases = [
+  ...['empty_unary', 'large_unary', 'client_streaming', 'server_streaming', 'ping_pong'],
+  ...['empty_stream', 'timeout_on_sleeping_server', 'cancel_after_begin'],
+  ...['cancel_after_first_response', 'status_code_and_message', 'special_status_message'],
+  ...['custom_metadata', 'unimplemented_method', 'unimplemented_service'],
+  ...['rpc_soak', 'channel_soak'],
+]
+
+describe('grpc-go interop through the sidecar', () => {
+  let client: string
+  let server: Awaited<ReturnType<typeof startServer>> | undefined
+  let mesh: Mesh | undefined
+  let opener: TlsOpener | undefined
+
+  before(async function () {
+    const [clientCommand, serverCommand] = ['grpc-interop-client', 'grpc-interop-server'].map(
+      findTool,
+    )
+    if (clientCommand === undefined || serverCommand === undefined) {
+      skipMissingTool(this, 'grpc-interop-client')
+    }
+    client = clientCommand
+    server = await startServer(serverCommand, (port) => ['-port', String(port)])
+    mesh = await Mesh.start({
+      inbound: { upstream: `127.0.0.1:${server.port}`, plaintext: 'allow' },
+      keys: { reports: { product: 'reports' } },
+    })
+    opener = await TlsOpener.start(mesh.postern.port, await mesh.mint(checkoutId))
+  })
+
+  after(async () => {
+    await opener?.close()
+    await mesh?.close()
+    await server?.stop()
+  })
+
+  /** Runs a case; what the client says is in the error. */
+  async function passes(name: string, port: number, ...more: string[]): Promise<void> {
+    const { exitCode, stderr } = await runTool(client, [
+      ...['-server_host', '127.0.0.1', '-server_port', String(port), '-test_case', name],
+      ...more,
+    ])
+    assert.equal(exitCode, 0, stderr)
+  }
+
+  describe('by an API key', () => {
+    for (const name of cases) {
+      it(name, async () => {
+        const metadata = `x-api-key:${mesh!.key('reports')}`
+        await passes(name, mesh!.postern.port, '-additional_metadata', metadata)
+      })
+    }
+  })
+
+  describe('over mTLS', () => {
+    for (const name of cases) {
+      it(name, async () => {
+        await passes(name, opener!.port)
+      })
+    }
+  })
+
+  it('without a credential is UNAUTHENTICATED', async () => {
+    await assert.rejects(passes('empty_unary', mesh!.postern.port), /Unauthenticated/)
+  })
+})
