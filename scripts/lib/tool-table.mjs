@@ -122,6 +122,15 @@ export const toolTable = [
     package: 'chromium',
     commands: ['chromium'],
     usable: { options: ['--version'], says: /\bChromium \d{3}\./ },
-    whatFor: 'the status page as a browser shows it',
+    whatFor: 'the status page as a browser shows it, and a caller',
+  },
+  {
+    name: 'java',
+    kind: 'debian',
+    version: 'debian',
+    package: 'default-jdk-headless',
+    commands: ['java'],
+    usable: { options: ['--version'], says: /^openjdk (1[1-9]|[2-9]\d)\b/ },
+    whatFor: 'a caller on another stack of TLS, HTTP/1.1 and HTTP/2; a JDK, to run from source',
   },
 ]

@@ -20,6 +20,8 @@ const usableTools = {
   etcd: 'etcd Version: 3.4.23',
   iptables: 'iptables v1.8.9 (nf_tables)',
   ip6tables: 'ip6tables v1.8.9 (nf_tables)',
+  chromium: 'Chromium 150.0.1.1 built on Debian GNU/Linux 12',
+  java: 'openjdk 17.0.15 2025-04-15',
 }
 
 /** Builds a program that says nothing, and notes what it was asked for. */

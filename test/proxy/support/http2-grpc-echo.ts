@@ -60,8 +60,8 @@ const largeMessages = {
 
 const Client = makeGenericClientConstructor(service, 'Echo')
 
-export function echoClient(port: number): EchoClient {
-  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+export function echoClient(port: number, by = credentials.createInsecure()): EchoClient {
+  const client = new Client(`127.0.0.1:${port}`, by, {
     ...largeMessages,
     // Every client its own connection.
     'grpc.use_local_subchannel_pool': 1,
