@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { type ExplanationView, viewExplanation } from '../admin/views/explanation-view.ts'
 import { loadCallerFiles } from '../app/caller-files.ts'
 import { readCrls } from '../app/crl-files.ts'
 import { fetchBundles } from '../app/fetch-bundles.ts'
@@ -10,19 +11,19 @@ import { PosternError } from '../core/errors.ts'
 import { IpAddress } from '../core/ip-address.ts'
 import { authenticate } from '../policy/authenticate.ts'
 import type { DecisionInput } from '../policy/decide.ts'
-import { explain, type Explanation } from '../policy/explain.ts'
+import { explain } from '../policy/explain.ts'
 import type { Peer } from '../policy/peer.ts'
 import { unlimited } from '../policy/rate-limiter.ts'
-import { formatPosition } from '../policy/source-position.ts'
+import type { TrustState } from '../policy/trust-state.ts'
 import { parsePemCertificates } from '../x509/pem.ts'
+import { adminAddress, type AdminFlags, askAdmin } from './admin-client.ts'
+import { formatExplanation } from './format-explanation.ts'
 import { loadConfig } from './load-config.ts'
 import { createLogger } from './logger.ts'
 import type { OutputForm } from './options.ts'
-import { formatTable } from './table.ts'
 import { print, type Terminal } from './terminal.ts'
 
-export interface ExplainFlags {
-  readonly config: string
+export interface ExplainFlags extends AdminFlags {
   readonly cert?: string
   readonly apiKeyId?: string
   readonly address?: string
@@ -35,14 +36,38 @@ export interface ExplainFlags {
 
 const maxPemBytes = 4 * 1024 * 1024
 
-/** Decides for a caller from files, as a sidecar with these files and bundles would, and prints every step. */
-export async function explainOffline(flags: ExplainFlags, terminal: Terminal): Promise<void> {
-  const explanation = explain(await readInput(flags, terminal))
-  if (flags.output === 'json') print(terminal, JSON.stringify(explanation))
-  else print(terminal, formatExplanation(explanation))
+/** Explains the decision with this id, as the running sidecar remembers it; without an id what files would lead to. */
+export async function explainCall(
+  decisionId: string | undefined,
+  flags: ExplainFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const view =
+    decisionId === undefined
+      ? await explainOffline(flags, terminal)
+      : await explainMade(decisionId, flags, terminal)
+  print(terminal, flags.output === 'json' ? JSON.stringify(view) : formatExplanation(view))
 }
 
-async function readInput(flags: ExplainFlags, terminal: Terminal): Promise<DecisionInput> {
+async function explainMade(
+  decisionId: string,
+  flags: ExplainFlags,
+  terminal: Terminal,
+): Promise<ExplanationView> {
+  const address = adminAddress(flags, terminal)
+  return askAdmin(address, `/decisions/${encodeURIComponent(decisionId)}`)
+}
+
+/** Decides for a caller from files, as a sidecar with these files and bundles would. */
+async function explainOffline(flags: ExplainFlags, terminal: Terminal): Promise<ExplanationView> {
+  const input = await readInput(flags, terminal)
+  return viewExplanation(explain(input), input)
+}
+
+/** With the bundles, which a decision does not need and its explanation does. */
+type OfflineInput = DecisionInput & { readonly peer: Peer; readonly trust: TrustState }
+
+async function readInput(flags: ExplainFlags, terminal: Terminal): Promise<OfflineInput> {
   const config = loadConfig(flags.config, terminal)
   const nowMs = systemClock.now()
   const { allowRemoteUpstream } = config.inbound
@@ -65,7 +90,7 @@ async function readInput(flags: ExplainFlags, terminal: Terminal): Promise<Decis
     address: addressOf(flags.address),
     request: { method: flags.method, host: flags.host, path: flags.path },
     apiKey: flags.apiKeyId === undefined ? undefined : { id: flags.apiKeyId },
-    trust: { ...files, products, epoch: 0, hasIdentity: true },
+    trust: { ...files, products, bundles, epoch: 0, hasIdentity: true },
     rules: config.inbound,
     nowMs,
     limiter: unlimited,
@@ -87,31 +112,4 @@ function bundleFiles(flags: readonly string[]): ReadonlyMap<string, string> {
       throw new PosternError('ERR_CONFIG_INVALID', `--bundle ${flag}: expected domain=file`)
     }),
   )
-}
-
-function formatExplanation({ decision, rules, otherRules }: Explanation): string {
-  const status = decision.outcome === 'deny' ? ` (${decision.status})` : ''
-  const facts = [
-    ['product', decision.product],
-    ['principal', decision.principal],
-    ['consumer', decision.consumer],
-    ['credential', decision.credential],
-    ['rule', decision.rule],
-  ].flatMap(([name, value]) => (value === undefined ? [] : [[`  ${name ?? ''}`, value]]))
-  const steps = decision.steps.map(({ name, outcome, detail }) => [`  ${name}`, outcome, detail])
-  const lines = rules.map(({ position, product, rule, result, why }) => [
-    `  ${formatPosition(position)}`,
-    product,
-    rule,
-    result,
-    why,
-  ])
-  return [
-    `${decision.outcome} ${decision.reason}${status}`,
-    ...(facts.length === 0 ? [] : [formatTable(facts)]),
-    'steps',
-    formatTable(steps),
-    ...(lines.length === 0 ? [] : ['rules of the product map', formatTable(lines)]),
-    ...(otherRules === 0 ? [] : [`  ${otherRules} rules have nothing to do with this caller`]),
-  ].join('\n')
 }

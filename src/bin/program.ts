@@ -4,6 +4,7 @@ import { addCheck } from './commands/check.ts'
 import { addDevAgent } from './commands/dev-agent.ts'
 import { addExplain } from './commands/explain.ts'
 import { addInject } from './commands/inject.ts'
+import { addMigration } from './commands/migration.ts'
 import { addKey } from './commands/key.ts'
 import { addReplay } from './commands/replay.ts'
 import { addRun } from './commands/run.ts'
@@ -28,6 +29,7 @@ export function createProgram(terminal: Terminal): Command {
     addCheck,
     addExplain,
     addReplay,
+    addMigration,
     addKey,
     addSchema,
     addInject,

@@ -4,6 +4,8 @@
 export const errorCodes = {
   ERR_ADDRESS_INVALID: 'an address in a file, a flag or the environment does not parse',
   ERR_AUDIT_MALFORMED: 'a file that should be an audit log is none',
+  ERR_ADMIN_REFUSED: 'the admin port has no answer to what was asked',
+  ERR_ADMIN_UNAVAILABLE: 'the admin port of a sidecar cannot be reached',
   ERR_AUDIT_UNAVAILABLE: 'the audit log cannot be opened',
   ERR_CERTIFICATE_MALFORMED: 'bytes that should be a certificate are not one',
   ERR_CONFIG_INVALID: 'a file does not hold what it should; the message lists each place',

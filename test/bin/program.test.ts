@@ -195,6 +195,31 @@ authorities:
     })
   })
 
+  it('says who had to vouch for a certificate, and steers no terminal by what stands in one', async () => {
+    const [ca, stranger] = await Promise.all([TestCa.root('a'), TestCa.root('b')])
+    const subject = '/O=\u001b[31mRed/CN=x'
+    const leaf = await stranger.leaf({ spiffeId: 'spiffe://a.example/x', subject })
+    await writeFile(at('chain.pem'), leaf.pem)
+    await writeFile(at('roots.pem'), ca.pem)
+    const asked = ['explain', '--config', at('postern.yaml'), '--cert', at('chain.pem')]
+    const path = ['--path', '/\u001b[31m']
+    const { out } = await run(...asked, ...path, '--bundle', `a.example=${at('roots.pem')}`)
+
+    assert.match(out, /presented +CN=x,O=.*Red, issued by CN=root,O=b/)
+    assert.match(out, /had to vouch: bundle of a\.example +CN=root,O=a/)
+    assert.match(out, /fault +the issuer .* is neither trusted nor was it sent/)
+    assert.ok(!out.includes('\u001b'))
+  })
+
+  it('says that no sidecar answers, where a decision id is to be explained', async () => {
+    const { code, err } = await run('explain', 'd_1', '--admin', '127.0.0.1:1')
+    assert.equal(code, 1)
+    assert.equal(err, '')
+    assert.equal((await run('explain', 'd_1', '--admin', 'unix:/x')).code, 64)
+    assert.equal((await run('migration', '--admin', '127.0.0.1:1')).code, 1)
+    assert.equal((await run('migration', '--days', '0')).code, 64)
+  })
+
   it('explains a key by its id, with the request', async () => {
     const { entry } = await createKey('--append', at('api-keys.yaml'))
     const asked = ['explain', '--config', at('postern.yaml'), '--api-key-id', entry.id]
@@ -245,6 +270,7 @@ authorities:
       ['explain'],
       ['key'],
       ['key', 'create'],
+      ['migration'],
       ['schema'],
       ['inject'],
     ]) {

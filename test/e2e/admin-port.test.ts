@@ -5,6 +5,7 @@ import type { DecisionList } from '../../src/admin/admin-api.ts'
 import type { ExplanationView } from '../../src/admin/views/explanation-view.ts'
 import type { MigrationView } from '../../src/admin/views/migration-view.ts'
 import type { StatusView } from '../../src/admin/views/status-view.ts'
+import { PosternProcess } from '../support/postern-process.ts'
 import { identityOf } from './support/caller.ts'
 import { checkoutId, Mesh, sidecarId, threeCallers } from './support/mesh.ts'
 
@@ -97,6 +98,35 @@ describe('the admin port of a running sidecar', () => {
     assert.match(rule?.why ?? '', /is not below/)
     const lines = (await readFile(mesh.postern.path('products.yaml'), 'utf8')).split('\n')
     assert.match(lines[rule!.position.line - 1] ?? '', /checkout\/\*\*/)
+  })
+
+  it('is asked by postern explain, with the id of the reply', async () => {
+    const forged = await mesh.partnerB.leaf({ spiffeId: checkoutId })
+    const reply = await mesh.caller(identityOf(forged)).call({ path: '/orders' })
+    const admin = ['--admin', `127.0.0.1:${mesh.postern.adminPort}`]
+    const id = String(reply.json.decision_id)
+    const { code, stdout } = await PosternProcess.runToEnd(['explain', id, ...admin], { files: {} })
+
+    assert.equal(code, 0)
+    assert.ok(stdout.startsWith(`deny issuer_unknown (403), ${id} at `))
+    assert.match(stdout, /had to vouch: bundle of corp\.example/)
+    const json = ['explain', id, ...admin, '-o', 'json']
+    const asJson = await PosternProcess.runToEnd(json, { files: {} })
+    assert.deepEqual(JSON.parse(asJson.stdout), await explanation(id))
+
+    const none = await PosternProcess.runToEnd(['explain', 'd_none', ...admin], { files: {} })
+    assert.equal(none.code, 1)
+    assert.match(none.stderr, /no decision d_none is held here/)
+  })
+
+  it('is asked by postern migration', async () => {
+    await mesh.keyCaller('acme').call()
+    const admin = ['--admin', `127.0.0.1:${mesh.postern.adminPort}`]
+    const { code, stdout } = await PosternProcess.runToEnd(['migration', ...admin], { files: {} })
+    assert.equal(code, 0)
+    assert.match(stdout, /reports: apiKeys accept, require any/)
+    assert.match(stdout, /refuse would lock out acme/)
+    assert.match(stdout, /acme .*still uses keys/)
   })
 
   it('reads the files again for who has the token, and tells what changed', async () => {

@@ -1,0 +1,80 @@
+import { formatAddress, parseAddress } from '../config/address.ts'
+import { messageOf, PosternError } from '../core/errors.ts'
+import { loadConfig } from './load-config.ts'
+import type { Terminal } from './terminal.ts'
+
+export interface AdminFlags {
+  readonly config: string
+  /** `host:port`; default: `admin.listen` of the configuration. */
+  readonly admin?: string
+}
+
+const patienceMs = 5_000
+const largestAnswer = 64 * 1024 * 1024
+
+/** Where the admin port of the sidecar is. Throws `PosternError`. */
+export function adminAddress({ admin, config }: AdminFlags, terminal: Terminal): string {
+  if (admin === undefined) return formatAddress(loadConfig(config, terminal).admin.listen)
+  const address = parseAddress(admin)
+  if (address.kind === 'tcp') return formatAddress(address)
+  throw new PosternError('ERR_ADDRESS_INVALID', `--admin ${admin}: expected host:port`)
+}
+
+/**
+ * What the admin port of a running sidecar answers, which is of the same version as this program or says so itself. Throws
+ * `PosternError` ERR_ADMIN_UNAVAILABLE when it cannot be asked, ERR_ADMIN_REFUSED with what it says instead of an answer.
+ */
+export async function askAdmin<Answer extends object>(
+  address: string,
+  path: string,
+): Promise<Answer> {
+  const { status, text } = await get(address, path)
+  const answer = readJson(text)
+  if (status === 200 && answer !== undefined) return answer as Answer
+  const { detail } = (answer ?? {}) as { readonly detail?: unknown }
+  const why = typeof detail === 'string' ? detail : 'it does not answer as a sidecar does'
+  throw new PosternError('ERR_ADMIN_REFUSED', `${address} answers ${status}: ${why}`)
+}
+
+async function get(address: string, path: string): Promise<{ status: number; text: string }> {
+  try {
+    const signal = AbortSignal.timeout(patienceMs)
+    const reply = await fetch(`http://${address}${path}`, { signal, redirect: 'error' })
+    return { status: reply.status, text: await readBounded(reply) }
+  } catch (cause) {
+    throw new PosternError(
+      'ERR_ADMIN_UNAVAILABLE',
+      `the admin port at ${address} does not answer: ${rootOf(cause)}`,
+      { cause },
+    )
+  }
+}
+
+const noChunks: readonly Uint8Array[] = []
+
+async function readBounded(reply: Response): Promise<string> {
+  const body = reply.body as AsyncIterable<Uint8Array> | null
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of body ?? noChunks) {
+    size += chunk.length
+    if (size > largestAnswer) throw new RangeError('the answer is larger than 64 MiB')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+/** `fetch failed` says nothing; its cause does. */
+function rootOf(thrown: unknown): string {
+  const isWrapped = thrown instanceof Error && thrown.cause instanceof Error
+  return messageOf(isWrapped ? thrown.cause : thrown)
+}
+
+function readJson(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? value : undefined
+  } catch {
+    return undefined
+  }
+}
