@@ -116,6 +116,15 @@ export const toolTable = [
     whatFor: 'the redirection of injected pods, in a network namespace',
   },
   {
+    name: 'iproute2',
+    kind: 'debian',
+    version: 'debian',
+    package: 'iproute2',
+    commands: ['ip'],
+    usable: { options: ['-V'], says: /iproute2/ },
+    whatFor: 'those namespaces and the cable between them',
+  },
+  {
     name: 'chromium',
     kind: 'debian',
     version: 'debian',

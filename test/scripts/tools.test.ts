@@ -18,6 +18,7 @@ const usableTools = {
   shellcheck: 'version: 0.9.0',
   'kube-apiserver': 'Kubernetes v1.34.1',
   etcd: 'etcd Version: 3.4.23',
+  ip: 'ip utility, iproute2-6.1.0',
   iptables: 'iptables v1.8.9 (nf_tables)',
   ip6tables: 'ip6tables v1.8.9 (nf_tables)',
   chromium: 'Chromium 150.0.1.1 built on Debian GNU/Linux 12',

@@ -43,6 +43,8 @@ export interface PosternProcessOptions {
   readonly directory?: string
   /** Nothing but PATH is inherited. */
   readonly env?: Readonly<Record<string, string>>
+  /** A command that starts it, such as `ip netns exec NAME`: it must become the program itself. */
+  readonly starter?: readonly string[]
   /** What to wait for: the port bound, or `/readyz` answering 200. Default `ready`. */
   readonly until?: 'listening' | 'ready'
 }
@@ -90,7 +92,8 @@ export class PosternProcess {
     const directory = options.directory ?? (await temporaryDirectory())
     await writeFiles(directory, options.files)
     const { args = ['run', '--config', 'postern.yaml'] } = options
-    const postern = new PosternProcess(directory, spawnPostern(directory, args, options.env))
+    const child = spawnPostern(directory, args, options.env, options.starter)
+    const postern = new PosternProcess(directory, child)
     try {
       await postern.#started(options.until ?? 'ready')
     } catch (error) {
@@ -324,8 +327,10 @@ function spawnPostern(
   directory: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  starter: readonly string[] = [],
 ): ChildProcess {
-  const child = spawn(process.execPath, [program, ...args], {
+  const [command = '', ...rest] = [...starter, process.execPath, program, ...args]
+  const child = spawn(command, rest, {
     cwd: directory,
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
