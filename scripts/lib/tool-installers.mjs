@@ -28,8 +28,9 @@ export function linkCommands(tool) {
 
 async function installGo(tool) {
   await intoFolder(tool, async (folder) => {
-    const env = { ...process.env, GOBIN: folder }
-    await must('go', ['install', `${tool.package}@${tool.version}`], { minutes: 10, env })
+    // Without cgo no tool needs a library of this machine: step-ca would ask for one of smart cards.
+    const env = { ...process.env, GOBIN: folder, CGO_ENABLED: '0' }
+    await must('go', ['install', `${tool.package}@${tool.version}`], { minutes: 20, env })
     renameSync(join(folder, basename(tool.package)), join(folder, tool.commands[0]))
   })
 }

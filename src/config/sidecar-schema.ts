@@ -32,7 +32,9 @@ const identitySchema = z
     files: z
       .strictObject({
         certificate: filePath.describe('PEM file with our SVID, leaf first, then intermediates.'),
-        key: filePath.describe('PEM file with its private key (PKCS#8).'),
+        key: filePath.describe(
+          'PEM file with its private key, not encrypted (PKCS#8, SEC 1 or PKCS#1).',
+        ),
         bundles: z
           .record(trustDomain, filePath)
           .describe('PEM file of CA certificates by the name of its trust domain.'),

@@ -16,6 +16,8 @@ const usableTools = {
   promtool: 'promtool, version 2.42.0',
   prometheus: 'prometheus, version 2.42.0',
   shellcheck: 'version: 0.9.0',
+  'step-ca': 'Smallstep CA/0.30.2 (linux/amd64)',
+  step: 'Smallstep CLI/0.21.0 (linux/amd64)',
   'kube-apiserver': 'Kubernetes v1.34.1',
   etcd: 'etcd Version: 3.4.23',
   ip: 'ip utility, iproute2-6.1.0',
