@@ -76,7 +76,12 @@ export class Http2Connection<Context = unknown> {
     return this.#core.queue.isWindowUsedUp
   }
 
-  /** RFC 8441: the peer takes requests with `:protocol` (client role). */
+  /** The peer has said its SETTINGS. */
+  get hasPeerSettings(): boolean {
+    return this.#core.hasPeerSettings
+  }
+
+  /** RFC 8441: the peer takes requests with `:protocol` (client role); false before its SETTINGS have come. */
   get peerAllowsConnectProtocol(): boolean {
     return this.#core.peer.allowsConnectProtocol
   }

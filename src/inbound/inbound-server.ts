@@ -264,6 +264,7 @@ export class InboundServer {
       headerTimeoutMs: settings.headerTimeoutMs,
       idleTimeoutMs: settings.idleTimeoutMs,
       onBug: (error: unknown) => logger.error('unexpected exception', { error: stackOf(error) }),
+      takesWebSockets: true,
     }
     switch (protocol) {
       case 'http/1.1':

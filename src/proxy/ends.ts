@@ -98,6 +98,13 @@ export interface UpstreamFailure {
   readonly resetCode?: number
 }
 
+/** As many connections to the workload as there may be are busy. */
+export const noConnectionLeft: UpstreamFailure = {
+  reason: 'upstream_unavailable',
+  detail: 'too many connections to the workload',
+  retry: 'never',
+}
+
 /** Bytes that are no request, and what to answer. */
 export interface RefusedRequest {
   readonly status: number

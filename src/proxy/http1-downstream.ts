@@ -32,6 +32,8 @@ export interface Http1DownstreamOptions {
   readonly idleTimeoutMs: number
   /** Told of an exception that should not be possible; the connection ends, the others live on. */
   readonly onBug: (error: unknown) => void
+  /** The server takes requests with `isWebSocket`. Default false: one with Upgrade is then a request like any other. */
+  readonly takesWebSockets?: boolean
 }
 
 /** How long a caller that has its whole reply may take to notice that we ended the connection. */
@@ -237,7 +239,8 @@ export class Http1Downstream implements ReplySink, Deadline {
     this.#window.clear()
     this.#socket.expectNothingDiscarded()
     this.#replies.expect(head)
-    if (head.upgrade === undefined || !this.#serveUpgrade(head)) this.#serve(head)
+    const mayUpgrade = head.upgrade !== undefined && this.#options.takesWebSockets === true
+    if (!mayUpgrade || !this.#serveUpgrade(head)) this.#serve(head)
   }
 
   #serve(head: RequestHead): void {

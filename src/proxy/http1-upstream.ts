@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import {
   discardedRequest,
+  noConnectionLeft,
   type OutgoingRequest,
   type ReplySink,
   type RequestSink,
@@ -105,10 +106,6 @@ export class Http1Upstream implements Upstream, WebSocketUpstream {
 }
 
 function refuse(reply: ReplySink): RequestSink {
-  reply.replyFailed({
-    reason: 'upstream_unavailable',
-    detail: 'too many connections to the workload',
-    retry: 'never',
-  })
+  reply.replyFailed(noConnectionLeft)
   return discardedRequest
 }

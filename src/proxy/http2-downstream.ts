@@ -12,6 +12,7 @@ import { guarded } from './guarded.ts'
 import { Http2ReplyStream } from './http2-reply-stream.ts'
 import { Http2Socket } from './http2-socket.ts'
 import { connectionWindowFor } from './http2-windows.ts'
+import { refusedConnect } from './websocket/handshake.ts'
 
 export interface Http2DownstreamOptions {
   readonly deadlines: Deadlines
@@ -22,6 +23,8 @@ export interface Http2DownstreamOptions {
   readonly idleTimeoutMs: number
   /** Told of an exception that should not be possible; the connection ends, the others live on. */
   readonly onBug: (error: unknown) => void
+  /** The server takes requests with `isWebSocket`: our SETTINGS say so (RFC 8441). Default false. */
+  readonly takesWebSockets?: boolean
 }
 
 /** Request bytes of one stream that may wait for the workload. */
@@ -63,7 +66,10 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.deadlines = deadlines
     this.#server = server
     this.#options = options
-    this.connection = Http2Connection.server(this, { limits: limitsOf(options) })
+    this.connection = Http2Connection.server(this, {
+      limits: limitsOf(options),
+      allowsConnectProtocol: options.takesWebSockets === true,
+    })
     this.#socket = new Http2Socket({
       socket,
       connection: this.connection,
@@ -120,6 +126,10 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.#headIsWhole()
     const reply = new Http2ReplyStream(this, stream, head.method === 'HEAD')
     stream.context = reply
+    if (head.protocol !== undefined) {
+      this.#serveWebSocket(head, reply)
+      return
+    }
     reply.request = this.#server.serve(
       {
         method: head.method,
@@ -128,6 +138,30 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
         fields: head.fields,
         length: lengthOf(head),
         connectionOptions: noOptions,
+      },
+      reply,
+    )
+    if (head.isEnd) reply.requestEnd(noTrailers)
+    else reply.touch()
+  }
+
+  /** It counts as a GET, as the same WebSocket does with HTTP/1.1. */
+  #serveWebSocket(head: RequestHead, reply: Http2ReplyStream): void {
+    const refusal = refusedConnect(head)
+    if (refusal !== undefined) {
+      this.#server.refuse(refusal, reply.keepingConnection())
+      return
+    }
+    const { path, authority, fields } = head
+    reply.request = this.#server.serve(
+      {
+        method: 'GET',
+        path,
+        authority,
+        fields,
+        length: 'none',
+        connectionOptions: noOptions,
+        isWebSocket: true,
       },
       reply,
     )

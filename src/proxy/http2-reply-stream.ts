@@ -10,6 +10,7 @@ import {
   type RequestSink,
   type UpstreamFailure,
 } from './ends.ts'
+import { statusOpened } from './websocket/handshake.ts'
 
 /** The connection that a stream belongs to, as far as the stream needs it. */
 export interface ReplyStreamOwner {
@@ -21,6 +22,9 @@ export interface ReplyStreamOwner {
   awaitEnd(stream: Http2ReplyStream): void
   drain(): void
 }
+
+/** RFC 8441 5: HTTP/2 has no 101. */
+const statusOk = 200
 
 /**
  * A caller that sees a whole reply in the middle of its request has so long to end it itself. Then it is spared the rest (RFC 9113
@@ -40,6 +44,8 @@ export class Http2ReplyStream implements ReplySink, Deadline {
   /** The reply's head is its end: data of it, which there should be none of, is dropped. */
   #isBodiless = false
   #endsConnection = true
+  /** A WebSocket: each direction ends on its own. */
+  #isTunnel = false
 
   constructor(owner: ReplyStreamOwner, stream: Http2Stream<Http2ReplyStream>, isHead: boolean) {
     this.#owner = owner
@@ -121,6 +127,11 @@ export class Http2ReplyStream implements ReplySink, Deadline {
 
   replyHead(head: ReplyHead): void {
     if (head.closeAfter !== true) this.#endsConnection = false
+    if (head.status === statusOpened) {
+      this.#isTunnel = true
+      this.#owner.connection.respond(this.#stream, statusOk, head.fields, false)
+      return
+    }
     this.#isBodiless =
       this.#isHead || head.status === 204 || head.status === 304 || head.length === 'none'
     const fields =
@@ -136,6 +147,11 @@ export class Http2ReplyStream implements ReplySink, Deadline {
   }
 
   replyEnd(trailers: Fields): void {
+    if (this.#isTunnel) {
+      this.#owner.connection.end(this.#stream)
+      this.#owner.schedule()
+      return
+    }
     this.#isReplied = true
     if (!this.#isBodiless) this.#owner.connection.sendTrailers(this.#stream, trailers)
     if (this.#endsConnection || !this.#stream.isRemoteEnded) this.#owner.awaitEnd(this)

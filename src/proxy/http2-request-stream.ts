@@ -11,6 +11,7 @@ import type {
   UpstreamFailure,
   UpstreamFailureReason,
 } from './ends.ts'
+import { statusOpened } from './websocket/handshake.ts'
 
 /** The connection that a stream belongs to, as far as the stream needs it. */
 export interface RequestStreamOwner {
@@ -54,17 +55,23 @@ export class Http2RequestStream implements RequestSink, Deadline {
   #isRequestWhole = false
   #isReplySeen = false
   #isReplyBegun = false
+  /** It asks for a WebSocket: its request is whole from the start, and what it opens has two ends. */
+  readonly #isWebSocket: boolean
+  #isTunnel = false
 
   constructor(
     owner: RequestStreamOwner,
     stream: Http2Stream<Http2RequestStream>,
     reply: ReplySink,
+    isWebSocket = false,
   ) {
     this.#owner = owner
     this.#stream = stream
     this.#reply = reply
     this.#wasReused = owner.isProven
     this.#openedMs = owner.deadlines.nowMs()
+    this.#isWebSocket = isWebSocket
+    if (isWebSocket) this.deadlineMs = this.#openedMs + owner.responseTimeoutMs
     owner.deadlines.add(this)
   }
 
@@ -78,6 +85,7 @@ export class Http2RequestStream implements RequestSink, Deadline {
   requestEnd(trailers: Fields): void {
     this.#isRequestWhole = true
     if (!this.#stream.isLocalEnded) this.#owner.connection.sendTrailers(this.#stream, trailers)
+    if (this.#isTunnel && this.#stream.isRemoteEnded) this.#release()
     this.#watch()
   }
 
@@ -108,11 +116,12 @@ export class Http2RequestStream implements RequestSink, Deadline {
     this.#isReplyBegun = true
     this.deadlineMs = Infinity
     this.#owner.proven()
+    this.#isTunnel = this.#isWebSocket && isSuccess(status)
     this.#reply?.replyHead({
-      status,
+      status: this.#isTunnel ? statusOpened : status,
       reason: '',
       fields,
-      length: this.#lengthOf(isEnd),
+      length: this.#isTunnel ? 'unknown' : this.#lengthOf(isEnd),
       connectionOptions: noOptions,
     })
     if (isEnd) this.ended(noTrailers)
@@ -126,9 +135,13 @@ export class Http2RequestStream implements RequestSink, Deadline {
 
   ended(trailers: Fields): void {
     const reply = this.#reply
-    this.#release()
-    // The rest of the request has no reader any more.
-    if (!this.#stream.isLocalEnded) this.#reset()
+    if (this.#isTunnel) {
+      if (this.#isRequestWhole) this.#release()
+    } else {
+      this.#release()
+      // The rest of the request has no reader any more.
+      if (!this.#stream.isLocalEnded) this.#reset()
+    }
     reply?.replyEnd(trailers)
   }
 
@@ -232,6 +245,11 @@ const malformed: UpstreamFailure = {
   reason: 'upstream_malformed',
   detail: 'the workload broke a rule of HTTP/2',
   retry: 'never',
+}
+
+/** Any of them accepts what CONNECT asks for (RFC 8441 5). */
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300
 }
 
 function resetBy(code: number): UpstreamFailure {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import {
   discardedRequest,
+  noConnectionLeft,
   type OutgoingRequest,
   type ReplySink,
   type RequestSink,
@@ -41,18 +42,11 @@ export class Http2Upstream implements Upstream, WebSocketUpstream {
     const connection = this.#choose(fresh)
     const sink = connection?.open(request, reply)
     if (this.#isClosed) connection?.finish()
-    if (sink !== undefined) return sink
-    reply.replyFailed({
-      reason: 'upstream_unavailable',
-      detail: 'too many connections to the workload',
-      retry: 'never',
-    })
-    return discardedRequest
+    return sink ?? refuse(reply)
   }
 
-  openWebSocket(_request: OutgoingRequest, reply: ReplySink): RequestSink {
-    reply.replyFailed({ reason: 'websocket_unsupported', detail: 'over h2c', retry: 'never' })
-    return discardedRequest
+  openWebSocket(request: OutgoingRequest, reply: ReplySink): RequestSink {
+    return this.#choose(false)?.openWebSocket(request, reply) ?? refuse(reply)
   }
 
   /** Idle connections close now, busy ones when their exchanges end. Idempotent. */
@@ -89,4 +83,9 @@ export class Http2Upstream implements Upstream, WebSocketUpstream {
     const at = this.#connections.indexOf(connection)
     if (at !== -1) this.#connections.splice(at, 1)
   }
+}
+
+function refuse(reply: ReplySink): RequestSink {
+  reply.replyFailed(noConnectionLeft)
+  return discardedRequest
 }

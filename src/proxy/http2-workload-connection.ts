@@ -3,13 +3,23 @@ import type { Fields } from '../core/fields.ts'
 import { Http2Connection } from '../http2/connection.ts'
 import { h2 } from '../http2/errors.ts'
 import type { ClientEvents, ResetOrigin } from '../http2/events.ts'
+import type { RequestTarget } from '../http2/request-head.ts'
 import type { Http2Stream } from '../http2/stream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
-import type { OutgoingRequest, ReplySink, RequestSink, UpstreamFailureReason } from './ends.ts'
+import {
+  discardedRequest,
+  type OutgoingRequest,
+  type ReplySink,
+  type RequestSink,
+  type UpstreamFailure,
+  type UpstreamFailureReason,
+} from './ends.ts'
 import { guarded } from './guarded.ts'
 import { Http2RequestStream } from './http2-request-stream.ts'
 import { Http2Socket } from './http2-socket.ts'
 import { connectionWindowFor } from './http2-windows.ts'
+import { webSocketVersion } from './websocket/handshake.ts'
+import { WaitingWebSocket } from './websocket/waiting-websocket.ts'
 
 export interface Http2WorkloadConnectionOptions {
   readonly deadlines: Deadlines
@@ -64,6 +74,7 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
   #lastReadMs = 0
   /** Streams that the current read has something for. */
   readonly #touched: Http2RequestStream[] = []
+  readonly #waiting: WaitingWebSocket[] = []
 
   /** `onGone` is called once. */
   constructor(socket: Socket, options: Http2WorkloadConnectionOptions, onGone: () => void) {
@@ -114,21 +125,21 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
   /** Undefined when it is not available. */
   open(request: OutgoingRequest, reply: ReplySink): RequestSink | undefined {
     const stream = this.connection.request(
-      {
-        method: request.method,
-        scheme: 'http',
-        authority: request.authority === '' ? unnamedAuthority : request.authority,
-        path: request.path,
-      },
+      targetOf(request),
       fieldsOf(request),
       request.length === 'none',
     )
     if (stream === 'refused') return undefined
-    const sink = new Http2RequestStream(this, stream, reply)
-    stream.context = sink
-    this.#watch()
-    this.#socket.schedule()
-    return sink
+    return this.#carry(stream, new Http2RequestStream(this, stream, reply))
+  }
+
+  /** Undefined when it is not available. The workload is not asked before its SETTINGS have said that it may be (RFC 8441 3). */
+  openWebSocket(request: OutgoingRequest, reply: ReplySink): RequestSink | undefined {
+    if (this.connection.hasPeerSettings) return this.#askForWebSocket(request, reply)
+    if (!this.isAvailable) return undefined
+    const waiting = new WaitingWebSocket(request, reply)
+    this.#waiting.push(waiting)
+    return waiting
   }
 
   /** Takes no new request; ends when the running ones are done. */
@@ -221,7 +232,9 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
   }
 
   onSettings(): void {
-    // Asked for when the next request comes.
+    for (const waiting of this.#waiting.splice(0)) {
+      waiting.begin((request, reply) => this.#askForWebSocket(request, reply))
+    }
   }
 
   onPong(): void {
@@ -247,13 +260,40 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
     this.#watch()
   }
 
+  #askForWebSocket(request: OutgoingRequest, reply: ReplySink): RequestSink | undefined {
+    if (!this.connection.peerAllowsConnectProtocol) {
+      reply.replyFailed(noWebSockets)
+      return discardedRequest
+    }
+    const stream = this.connection.request(
+      { ...targetOf(request), method: 'CONNECT', protocol: 'websocket' },
+      [...request.fields, 'sec-websocket-version', webSocketVersion],
+      false,
+    )
+    if (stream === 'refused') return undefined
+    return this.#carry(stream, new Http2RequestStream(this, stream, reply, true))
+  }
+
+  #carry(stream: Http2Stream<Http2RequestStream>, sink: Http2RequestStream): RequestSink {
+    stream.context = sink
+    this.#watch()
+    this.#socket.schedule()
+    return sink
+  }
+
+  #failWaiting(): void {
+    for (const waiting of this.#waiting.splice(0)) waiting.fail({ ...this.loss, retry: 'never' })
+  }
+
   #onClosed(): void {
+    this.#failWaiting()
     this.deadlines.delete(this)
     this.#onGone()
   }
 
   #close(): void {
     this.#isClosing = true
+    this.#failWaiting()
     this.#socket.end()
     this.#watch()
   }
@@ -319,8 +359,23 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
 
 const noTrailers: Fields = []
 
+const noWebSockets: UpstreamFailure = {
+  reason: 'websocket_unsupported',
+  detail: 'its SETTINGS do not enable the CONNECT protocol',
+  retry: 'never',
+}
+
 /** HTTP/1.0 may name no host, HTTP/2 must (RFC 9113 8.3.1); the workload is where we are. */
 const unnamedAuthority = 'localhost'
+
+function targetOf(request: OutgoingRequest): RequestTarget {
+  return {
+    method: request.method,
+    scheme: 'http',
+    authority: request.authority === '' ? unnamedAuthority : request.authority,
+    path: request.path,
+  }
+}
 
 function fieldsOf(request: OutgoingRequest): Fields {
   if (typeof request.length !== 'number' && !request.wantsTrailers) return request.fields

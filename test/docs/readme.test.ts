@@ -109,6 +109,7 @@ function answersOfCode(): Map<string, string> {
     body_too_slow: '408',
     websocket_malformed: '400',
     websocket_version_unsupported: '400',
+    protocol_unsupported: '501',
   }
   const decided = { ...denials, ...allows, ...peerDenials, ...failures, ...ours }
   return new Map([...Object.entries(decided), ...http1, ...http2])

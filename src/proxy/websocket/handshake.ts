@@ -1,7 +1,11 @@
 import { hash, randomBytes } from 'node:crypto'
 import type { Fields } from '../../core/fields.ts'
 import type { RequestHead } from '../../http1/head.ts'
+import type { RequestHead as Http2RequestHead } from '../../http2/request-head.ts'
 import type { RefusedRequest } from '../ends.ts'
+
+/** Of the head that opens a WebSocket between the ends, whatever they speak; HTTP/2 has 200 in its place. */
+export const statusOpened = 101
 
 /** The only version that there is (RFC 6455 4.1). */
 export const webSocketVersion = '13'
@@ -34,7 +38,16 @@ export function readUpgrade(head: RequestHead): AskedUpgrade {
   return { kind: 'websocket', key }
 }
 
-/** Why a WebSocket of HTTP/2 (RFC 8441 5) is not one that we carry; there is no key there. */
+/**
+ * Why a request with `:protocol` (RFC 8441 4) is not one for a WebSocket that we carry; undefined when it is. There is no key, and
+ * the stream is what says where it ends.
+ */
+export function refusedConnect(head: Http2RequestHead): RefusedRequest | undefined {
+  if (head.protocol?.toLowerCase() !== 'websocket') return otherProtocol
+  if (head.contentLength !== undefined) return malformedBy('a WebSocket has no Content-Length')
+  return refusedVersion(head.fields)
+}
+
 function refusedVersion(fields: Fields): RefusedRequest | undefined {
   const versions = valuesOf(fields, 'sec-websocket-version')
   return versions.length === 1 && versions[0] === webSocketVersion ? undefined : otherVersion
@@ -94,8 +107,19 @@ const otherVersion: RefusedRequest = {
   fields: ['sec-websocket-version', webSocketVersion],
 }
 
+/** RFC 9220 3 says so of any `:protocol` that a server does not know. */
+const otherProtocol: RefusedRequest = {
+  status: 501,
+  code: 'protocol_unsupported',
+  detail: ':protocol is not websocket',
+}
+
 function malformed(detail: string): AskedUpgrade {
-  return { kind: 'refused', refusal: { status: 400, code: 'websocket_malformed', detail } }
+  return { kind: 'refused', refusal: malformedBy(detail) }
+}
+
+function malformedBy(detail: string): RefusedRequest {
+  return { status: 400, code: 'websocket_malformed', detail }
 }
 
 /** `Content-Length: 0` is said by clients that always say it. */

@@ -4,8 +4,7 @@ import { noBody } from '../../http1/head.ts'
 import { formatReplyHead } from '../../http1/writer.ts'
 import { discardedRequest, type ReplyHead, type ReplySink, type RequestSink } from '../ends.ts'
 import { ReadWindow } from '../read-window.ts'
-import { acceptFor } from './handshake.ts'
-import { statusOpened } from './websocket-exchange.ts'
+import { acceptFor, statusOpened } from './handshake.ts'
 
 /** The connection on which a WebSocket is asked for; a refusal is a reply like any other there. */
 export interface UpgradableConnection extends ReplySink {

@@ -11,9 +11,8 @@ import { lengthOf, type WorkloadConnectionOptions } from '../http1-workload-conn
 import { ReadWindow } from '../read-window.ts'
 import { cut } from '../cut.ts'
 import { CallerLeg } from './caller-leg.ts'
-import { isAccepted, newKey, webSocketVersion } from './handshake.ts'
+import { isAccepted, newKey, statusOpened, webSocketVersion } from './handshake.ts'
 import { type Join, joinByHttp2Proxy } from './joined-by-http2-proxy.ts'
-import { statusOpened } from './websocket-exchange.ts'
 
 /**
  * A WebSocket to a workload that speaks HTTP/1.1, on a connection of its own (RFC 6455). The request is written and the reply read by

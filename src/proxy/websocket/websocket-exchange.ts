@@ -12,7 +12,7 @@ import type {
 import type { ExchangeOutcome } from '../exchange.ts'
 import { guarded } from '../guarded.ts'
 import type { HeaderRules } from '../header-rules.ts'
-import { withoutHandshake } from './handshake.ts'
+import { statusOpened, withoutHandshake } from './handshake.ts'
 
 /** Who opened the exchange: answers in the workload's stead and hears how it went. */
 export interface WebSocketOwner {
@@ -37,9 +37,6 @@ export interface WebSocketOptions {
 
 /** Why an open WebSocket was ended from here. */
 export type CutReason = 'idle' | 'trust_changed'
-
-/** The neutral head of an opened WebSocket, whatever the two protocols; HTTP/2 writes it as 200. */
-export const statusOpened = 101
 
 const statusOfAbort = 499
 const statusOfBug = 500
@@ -126,6 +123,8 @@ export class WebSocketExchange implements RequestSink, ReplySink, Deadline {
     if (this.#phase !== 'open') return
     this.#postpone()
     this.#upstream?.requestEnd(noFields)
+    // Afterwards there may be nobody to flush it.
+    this.requestFlush()
     this.#finishWhenDone()
   }
 
@@ -241,6 +240,7 @@ export class WebSocketExchange implements RequestSink, ReplySink, Deadline {
       length: 'unknown',
       connectionOptions: noFields,
     })
+    this.#downstream.replyFlush()
     const early = this.#early
     this.#early = []
     for (const chunk of early) this.requestData(chunk)

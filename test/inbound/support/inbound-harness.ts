@@ -20,6 +20,7 @@ import type { TrustState } from '../../../src/policy/trust-state.ts'
 import { Deadlines } from '../../../src/proxy/deadlines.ts'
 import { HeaderRules } from '../../../src/proxy/header-rules.ts'
 import { Http1Upstream } from '../../../src/proxy/http1-upstream.ts'
+import { Http2Upstream } from '../../../src/proxy/http2-upstream.ts'
 import { TrustDomain } from '../../../src/spiffe/trust-domain.ts'
 import { RecordingTelemetry } from '../../support/recording-telemetry.ts'
 import { TestCa, type TestLeaf } from '../../support/test-ca.ts'
@@ -78,6 +79,8 @@ export interface HarnessOptions {
   readonly tcpPort?: number
   /** Of another workload than `workload`, which then gets nothing. */
   readonly workloadPort?: number
+  /** Default `http1`. */
+  readonly upstreamProtocol?: 'http1' | 'h2c'
   /** Default 10 s. */
   readonly idleTimeoutMs?: number
   /** Default 5 s. */
@@ -102,7 +105,7 @@ export class InboundHarness {
   readonly workload: Workload
   readonly keys: NewApiKey[] = []
   readonly #deadlines = new Deadlines(systemClock)
-  readonly #upstream: Http1Upstream
+  readonly #upstream: Http1Upstream | Http2Upstream
   #trust: TrustState
   #server: InboundServer | undefined
 
@@ -115,7 +118,8 @@ export class InboundHarness {
     this.partnerA = cas.partnerA
     this.partnerB = cas.partnerB
     this.workload = workload
-    this.#upstream = new Http1Upstream({
+    const Upstream = options.upstreamProtocol === 'h2c' ? Http2Upstream : Http1Upstream
+    this.#upstream = new Upstream({
       connect: () => connect(options.workloadPort ?? workload.port, '127.0.0.1'),
       deadlines: this.#deadlines,
       connectTimeoutMs: 2_000,
