@@ -6,7 +6,7 @@ export default {
     'src/bin/postern.ts',
     'scripts/*.mjs',
     'test/**/*.test.ts',
-    'test/support/reporter.mjs',
+    'test/support/*.mjs',
     'bench/**/*.{ts,mjs}',
     'examples/**/*.{ts,mjs}',
   ],

@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Mesh, type MeshOptions } from '../test/e2e/support/mesh.ts'
 import type { PosternProcess } from '../test/support/postern-process.ts'
+import { nextWindow, type Window, windowEnvironment } from '../test/support/window.ts'
 import type { CallersReport, CallersTask } from './epochs/callers.ts'
 
 const pauseBoundMs = 50
@@ -68,7 +69,7 @@ const limits = { maxConnections: 100_000, idleTimeout: '1h' }
 async function startMesh(options: MeshOptions): Promise<Mesh> {
   const mesh = await Mesh.start({
     config: { audit: { file: '/dev/null' } },
-    env: { NODE_OPTIONS: `--import=${new URL('epochs/loop-delay.mjs', import.meta.url).href}` },
+    env: windowEnvironment,
     ...options,
   })
   mesh.workload.answerWith((_request, response) => response.end())
@@ -83,22 +84,6 @@ function giveItTheMachine({ pid }: PosternProcess): void {
   } catch {
     console.log('without the right to raise its priority: pauses include those that others cause')
   }
-}
-
-/** What the program under test says about itself since it was asked last. */
-interface Window {
-  readonly longestPauseMs: number
-  /** Without waits for a CPU that another program had. */
-  readonly longestOwnPauseMs: number
-  readonly p99PauseMs: number
-  readonly cpuMs: number
-  readonly residentBytes: number
-}
-
-async function nextWindow(postern: PosternProcess): Promise<Window> {
-  const seen = postern.logs.length
-  postern.signal('SIGUSR2')
-  return (await postern.logged('loop delay', seen)) as unknown as Window
 }
 
 /** Opens connections and prints what each costs; whoever called this ends the child that holds them. */

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { stringify } from 'yaml'
 import { checkoutId, Mesh, threeCallers } from '../test/e2e/support/mesh.ts'
+import { nextWindow, windowEnvironment } from '../test/support/window.ts'
 import { Crew } from './soak/crew.ts'
 import { grown, type Sample } from './soak/growth.ts'
 import { UnreliableWorkload } from './soak/unreliable-workload.ts'
@@ -31,7 +32,7 @@ async function main(runMs: number): Promise<number> {
     keys: { one: { product: 'reports' } },
     inbound: { upstream: workload.address },
     config: { audit: { file: '/dev/null' } },
-    env: { NODE_OPTIONS: `--import=${new URL('epochs/loop-delay.mjs', import.meta.url).href}` },
+    env: windowEnvironment,
   })
   const crew = new Crew({
     callers: await callersOf(mesh),
@@ -107,15 +108,8 @@ async function observe(mesh: Mesh, crew: Crew, runMs: number): Promise<Sample[]>
 }
 
 async function look({ postern }: Mesh): Promise<Omit<Sample, 'atMs'>> {
-  const logged = postern.logs.length
-  postern.signal('SIGUSR2')
-  const line = await postern.logged('loop delay', logged)
-  return {
-    heapBytes: Number(line['heapBytes']),
-    residentBytes: Number(line['residentBytes']),
-    handles: Number(line['handles']),
-    pauseMs: Number(line['longestPauseMs']),
-  }
+  const { heapBytes, residentBytes, handles, longestPauseMs } = await nextWindow(postern)
+  return { heapBytes, residentBytes, handles, pauseMs: longestPauseMs }
 }
 
 function print(sample: Sample, { tally }: Crew): void {

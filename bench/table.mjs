@@ -72,6 +72,13 @@ export const benchmarks = [
     measures: 'seconds and memory of deciding 100,000 and 1,000,000 lines of an audit log again',
   },
   {
+    name: 'rotation',
+    file: 'rotation.ts',
+    options: '[rotations=10000]',
+    needsBuild: true,
+    measures: 'failed handshakes and requests, and memory, while SVIDs rotate under load',
+  },
+  {
     name: 'soak',
     file: 'soak.ts',
     options: '[--minutes 30]',

@@ -1,6 +1,6 @@
 /**
- * Loaded into the program under test with `--import`: SIGUSR2 has it log the pauses of its event loop, its CPU time, its
- * memory and how many handles it holds since the last signal, and start over.
+ * Loaded into the program under test with `--import`: SIGUSR2 has it log the pauses of its event loop and its CPU time since
+ * the last signal, and, after a collection, its memory and how many handles it holds.
  *
  * A pause in which the thread stood in the kernel's queue, because another program had the CPU, says nothing about the
  * program: `longestOwnPauseMs` is the longest one without that time. Linux only; elsewhere they are the same.
