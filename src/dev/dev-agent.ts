@@ -52,6 +52,7 @@ export interface MintedCertificate extends IssuedCertificate {
 /** A workload that the agent issues SVIDs to. */
 interface Entry {
   readonly spiffeId: SpiffeId
+  readonly dnsNames: readonly string[]
   readonly domain: DevTrustDomain
   issued: IssuedCertificate
   renewal: Timer | undefined
@@ -127,9 +128,9 @@ export class DevAgent {
     })
   }
 
-  /** Keeps an SVID for a workload: a new one, or one that was removed and whose sockets get it back. */
-  addEntry(spiffeId: string): Promise<void> {
-    return this.#inOrder(() => this.#ensureEntry(spiffeId))
+  /** Keeps an SVID for a workload, with DNS names where it has some: a new one, or one that was removed and whose sockets get it back. */
+  addEntry(spiffeId: string, dnsNames: readonly string[] = []): Promise<void> {
+    return this.#inOrder(() => this.#ensureEntry(spiffeId, dnsNames))
   }
 
   /** Withdraws an identity. A socket that has no other answers PERMISSION_DENIED. Throws ERR_SPIFFE_ID_INVALID when unknown. */
@@ -279,23 +280,27 @@ export class DevAgent {
     throw new PosternError('ERR_SPIFFE_ID_INVALID', message)
   }
 
-  async #ensureEntry(text: string): Promise<void> {
+  async #ensureEntry(text: string, dnsNames: readonly string[] = []): Promise<void> {
     if (this.#entries.has(text)) return
     const spiffeId = SpiffeId.parse(text)
     const domain = this.#domain(spiffeId.trustDomain.name)
-    const issued = await this.#issue(domain, spiffeId)
-    const entry: Entry = { spiffeId, domain, issued, renewal: undefined }
+    const issued = await this.#issue({ domain, spiffeId, dnsNames })
+    const entry: Entry = { spiffeId, dnsNames, domain, issued, renewal: undefined }
     this.#entries.set(text, entry)
     this.#scheduleRenewal(entry)
   }
 
-  #issue(domain: DevTrustDomain, spiffeId: SpiffeId): Promise<IssuedCertificate> {
-    return domain.active.issue({ spiffeId, ttlMs: this.#svidTtlMs })
+  #issue({
+    domain,
+    spiffeId,
+    dnsNames,
+  }: Pick<Entry, 'domain' | 'spiffeId' | 'dnsNames'>): Promise<IssuedCertificate> {
+    return domain.active.issue({ spiffeId, dnsNames, ttlMs: this.#svidTtlMs })
   }
 
   async #renew(entry: Entry): Promise<void> {
     if (this.#entries.get(entry.spiffeId.toString()) !== entry) return
-    entry.issued = await this.#issue(entry.domain, entry.spiffeId)
+    entry.issued = await this.#issue(entry)
     this.#scheduleRenewal(entry)
   }
 
