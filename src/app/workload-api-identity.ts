@@ -13,7 +13,7 @@ export interface WorkloadApiIdentityOptions {
   readonly sidecar: Pick<Sidecar, 'holdIdentity' | 'dropIdentity'>
   readonly clock: Clock
   readonly logger: Logger
-  readonly telemetry: Telemetry
+  readonly telemetry: Pick<Telemetry, 'identityUpdate' | 'workloadApiConnected'>
 }
 
 /**

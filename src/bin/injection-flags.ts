@@ -12,7 +12,8 @@ import type { Platform } from '../injector/pod/plan.ts'
 
 /** The flags of `inject` and `webhook` that say how a sidecar is to be. */
 export type InjectionFlags = Partial<Settings> & {
-  readonly kubernetesVersion: { readonly hasNativeSidecars: boolean }
+  /** The minor number of the version. */
+  readonly kubernetesVersion: number
 }
 
 /** One flag for each setting that a pod's annotation can say too, and the version of the cluster. */
@@ -20,7 +21,7 @@ export function addInjectionFlags(command: Command): Command {
   command.addOption(
     new Option('--kubernetes-version <version>', 'of the cluster; from 1.29 on a native sidecar')
       .argParser(kubernetesVersion)
-      .default({ hasNativeSidecars: true }, 'the newest'),
+      .default(Infinity, 'the newest'),
   )
   for (const setting of settingList) {
     const { name, argument } = setting
@@ -52,12 +53,12 @@ export function settingsOf(flags: InjectionFlags): Settings {
   return { ...defaultSettings, ...(Object.fromEntries(said) as Partial<Settings>) }
 }
 
-export function platformOf({ kubernetesVersion: cluster }: InjectionFlags): Platform {
-  return { ...cluster, version: version() }
+export function platformOf({ kubernetesVersion: minor }: InjectionFlags): Platform {
+  return { hasNativeSidecars: minor >= 29, version: version() }
 }
 
-function kubernetesVersion(text: string): { readonly hasNativeSidecars: boolean } {
+function kubernetesVersion(text: string): number {
   const [, minor] = /^v?1\.([0-9]{1,3})(?:[.+-][\w.+-]*)?$/.exec(text) ?? []
-  if (minor !== undefined) return { hasNativeSidecars: Number(minor) >= 29 }
+  if (minor !== undefined) return Number(minor)
   throw new InvalidArgumentError('expected a version of Kubernetes such as 1.34.')
 }

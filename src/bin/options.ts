@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander'
-import { duration } from '../config/scalars.ts'
+import type { TcpAddress } from '../config/address.ts'
+import { duration, tcpAddress } from '../config/scalars.ts'
 
 /** Reads `10s`, `5m`, `1h` of a flag into milliseconds. */
 export function durationOption(text: string): number {
@@ -15,4 +16,11 @@ export type OutputForm = 'text' | 'json'
 export function outputOption(text: string): OutputForm {
   if (text === 'text' || text === 'json') return text
   throw new InvalidArgumentError('expected text or json.')
+}
+
+/** Reads `host:port` of a flag. */
+export function addressOption(text: string): TcpAddress {
+  const parsed = tcpAddress.safeParse(text)
+  if (parsed.success) return parsed.data
+  throw new InvalidArgumentError('expected host:port or [IPv6]:port.')
 }

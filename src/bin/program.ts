@@ -8,6 +8,7 @@ import { addMigration } from './commands/migration.ts'
 import { addKey } from './commands/key.ts'
 import { addReplay } from './commands/replay.ts'
 import { addRun } from './commands/run.ts'
+import { addWebhook } from './commands/webhook.ts'
 import { addSchema } from './commands/schema.ts'
 import type { Terminal } from './terminal.ts'
 import { version } from './version.ts'
@@ -33,6 +34,7 @@ export function createProgram(terminal: Terminal): Command {
     addKey,
     addSchema,
     addInject,
+    addWebhook,
     addDevAgent,
     addDemo,
   ]

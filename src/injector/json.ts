@@ -48,13 +48,14 @@ export function isEqual(a: Json | undefined, b: Json | undefined): boolean {
  * difference.
  */
 export function covers(whole: Json | undefined, part: Json | undefined): boolean {
+  if (Object.is(whole, part)) return true
   if (isList(whole) && isList(part)) return part.every((one, i) => covers(whole[i], one))
-  if (!isMap(whole) || !isMap(part)) return whole === part
+  if (!isMap(whole) || !isMap(part)) return false
   return Object.keys(part).every((key) => covers(whole[key], part[key]))
 }
 
 /** The keys of either that have a value in one of them. */
-function keysOf(a: JsonMap, b: JsonMap): readonly string[] {
+export function keysOf(a: JsonMap, b: JsonMap): readonly string[] {
   const keys = new Set([...Object.keys(a), ...Object.keys(b)])
   return [...keys].filter((key) => a[key] !== undefined || b[key] !== undefined)
 }

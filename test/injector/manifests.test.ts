@@ -332,6 +332,7 @@ const manifestText = fc
         ? [`      ${list}  args:`, `      ${list}  - |`, `      ${list}    text`, '']
         : []),
       `      ${list}  ports: [{ containerPort: 8080 }]`,
+      ...(style.literal ? ['      hostname: |-', '        text'] : []),
       ...comment,
     ]
     const template = style.last === 'spec' ? [...metadata, ...spec] : [...spec, ...metadata]

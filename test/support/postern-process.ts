@@ -278,7 +278,7 @@ export class PosternProcess {
     this.logs.push(line)
     if (line.msg === 'listening') {
       this.#ports = {
-        inbound: Number(line['inboundPort']),
+        inbound: Number(line['inboundPort'] ?? line['webhookPort']),
         health: Number(line['healthPort']),
         admin: Number(line['adminPort']),
       }
