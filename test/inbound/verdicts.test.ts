@@ -5,6 +5,9 @@ import { ProductMap } from '../../src/policy/product-map.ts'
 import type { Peer } from '../../src/policy/peer.ts'
 import type { TrustState } from '../../src/policy/trust-state.ts'
 import type { PresentedChain } from '../../src/tls/presented-chain.ts'
+import { finish } from '../../src/core/steps.ts'
+import { RevocationList } from '../../src/x509/revocation-list.ts'
+import { authority } from '../policy/support/policy.ts'
 import { TestCa, type TestLeaf } from '../support/test-ca.ts'
 
 const hour = 3_600_000
@@ -58,6 +61,22 @@ describe('Verdicts', () => {
     const below = await present({ notAfterMs: nowMs + hour }, intermediate)
     assert.equal(verdicts.judge(below, trust, nowMs).kind, 'svid')
     assert.equal(verdicts.judge(below, trust, nowMs + hour / 2).kind, 'untrusted')
+  })
+
+  it('ends a verdict with the revocation list that had to be asked, within an epoch', async () => {
+    const partner = await TestCa.root('partner-b')
+    const leaf = await partner.leaf()
+    const nextUpdateMs = Math.floor(nowMs / 1_000) * 1_000 + 60_000
+    const list = finish(RevocationList.read(partner.revocationList([], { nextUpdateMs })))
+    const revocation = { lists: [list], required: true }
+    const anchors = [partner.certificate]
+    const products = ProductMap.of([], [authority('b', { anchors, revocation })])
+    const held = { ...trust, products }
+    const presented = { certificates: [leaf.certificate.der], digest: leaf.certificate.sha256 }
+    const first = verdicts.judge(presented, held, nowMs)
+    assert.equal(first.kind, 'certificate')
+    assert.equal(verdicts.judge(presented, held, nextUpdateMs), first)
+    assert.equal(reason(verdicts.judge(presented, held, nextUpdateMs + 1)), 'revocation_unknown')
   })
 
   it('takes a caller that presented nothing for anonymous', () => {

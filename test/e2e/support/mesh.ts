@@ -27,6 +27,8 @@ export interface MeshOptions {
   readonly config?: Readonly<Record<string, unknown>>
   /** `products` of products.yaml. Default: one for each kind of caller. */
   readonly products?: Readonly<Record<string, unknown>>
+  /** Further members of entries of `authorities`. */
+  readonly authorities?: { readonly 'partner-b'?: object; readonly 'partner-c'?: object }
   /** By a name for the test. */
   readonly keys?: Readonly<Record<string, KeyTerms>>
   /** Validity of SVIDs, milliseconds. */
@@ -142,12 +144,17 @@ export class Mesh {
 
   /** products.yaml with these products. */
   products(products: Readonly<Record<string, unknown>>): object {
+    const own = this.#options.authorities ?? {}
     return {
       version: 1,
       products,
       authorities: {
-        'partner-b': { certificates: 'ca/partner-b.pem' },
-        'partner-c': { certificates: 'ca/partner-c.pem', trustDomain: 'partner-c.example' },
+        'partner-b': { certificates: 'ca/partner-b.pem', ...own['partner-b'] },
+        'partner-c': {
+          certificates: 'ca/partner-c.pem',
+          trustDomain: 'partner-c.example',
+          ...own['partner-c'],
+        },
       },
     }
   }
