@@ -19,5 +19,11 @@ export default {
   ignoreDependencies: ['protoc', 'ts-proto', 'tsx'],
   // Programs that come from outside; scripts/lib/tool-table.mjs says what for and from where.
   // taskset and mkfifo are of util-linux and coreutils, which every Linux has.
-  ignoreBinaries: [...toolTable.flatMap((tool) => tool.commands), 'taskset', 'mkfifo'],
+  ignoreBinaries: [
+    ...toolTable.flatMap((tool) => tool.commands),
+    'taskset',
+    'mkfifo',
+    'mount',
+    'umount',
+  ],
 }

@@ -23,6 +23,8 @@ export interface RunSidecarContext {
   readonly shutdown: AbortSignal
   /** Calls back when the operator asks for the files to be read again; the audit log was perhaps moved away. */
   readonly onReloadRequest: (listener: () => void) => void
+  /** Calls back when the audit log was moved away. */
+  readonly onRotateRequest: (listener: () => void) => void
 }
 
 /**
@@ -38,7 +40,10 @@ export async function runSidecar(config: SidecarConfig, context: RunSidecarConte
     env,
     clock,
     logger,
-    audit: { sink: await AuditFile.open(config.audit.file) },
+    audit: {
+      sink: await AuditFile.open(config.audit.file),
+      isRequired: config.audit.required,
+    },
     serviceVersion: version,
     observer: operator,
   })
@@ -93,6 +98,7 @@ async function runWatched(
       telemetry,
       onNewEpoch: (state) => operator.trustChanged(state),
     })
+    context.onRotateRequest(() => void telemetry.reopenAudit())
     context.onReloadRequest(() => {
       void files.reload()
       void telemetry.reopenAudit()

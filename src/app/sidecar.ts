@@ -148,6 +148,7 @@ export class Sidecar {
     return [
       ...(this.#identity.isUsable ? [] : ['identity']),
       ...(this.#inbound === undefined ? ['listener'] : []),
+      ...(this.#options.telemetry.canRecord ? [] : ['audit']),
       ...(this.#draining ? ['draining'] : []),
     ]
   }

@@ -81,6 +81,9 @@ function notes(summary: ReplaySummary): string[] {
     ...(summary.rateLimited === 0
       ? []
       : [`limits are not replayed: ${calls(summary.rateLimited)} above one counted as allowed`]),
+    ...(summary.unrecorded === 0
+      ? []
+      : [`${calls(summary.unrecorded)} that could not be recorded counted as allowed`]),
     ...(summary.unknownKeys === 0
       ? []
       : [`${calls(summary.unknownKeys)} had an unknown key, which has no name and stays unknown`]),

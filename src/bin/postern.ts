@@ -9,6 +9,8 @@ function processTerminal(): Terminal {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => shutdown.abort())
   }
+  // Unless somebody listens, Node opens its debugger at this signal, to everybody on the machine.
+  process.on('SIGUSR1', () => undefined)
   return {
     env: process.env,
     stdin: process.stdin,
@@ -17,6 +19,7 @@ function processTerminal(): Terminal {
     isInteractive: process.stdout.isTTY && process.stderr.isTTY,
     shutdown: shutdown.signal,
     onHangup: (listener) => void process.on('SIGHUP', listener),
+    onRotate: (listener) => void process.on('SIGUSR1', listener),
     setExitCode: (code) => {
       process.exitCode = code
     },

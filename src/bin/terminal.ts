@@ -12,6 +12,8 @@ export interface Terminal {
   readonly shutdown: AbortSignal
   /** Calls back at each SIGHUP. */
   onHangup(listener: () => void): void
+  /** Calls back at each SIGUSR1. */
+  onRotate(listener: () => void): void
   /** Sets how the process will end when all work is done. */
   setExitCode(code: number): void
 }

@@ -24,7 +24,7 @@ export interface SidecarConfig {
   readonly health: { readonly listen: TcpAddress }
   readonly admin: { readonly listen: TcpAddress }
   /** '-': stdout; else an absolute path. */
-  readonly audit: { readonly file: string }
+  readonly audit: { readonly file: string; readonly required: boolean }
   /** An absolute path; undefined: nothing is kept across restarts. */
   readonly state: { readonly directory: string | undefined }
   readonly drain: { readonly delayMs: number; readonly timeoutMs: number }
@@ -226,7 +226,10 @@ function build(
     apiKeys: parsed.apiKeys === undefined ? undefined : absolute('apiKeys', parsed.apiKeys),
     health,
     admin,
-    audit: { file: audit.file === '-' ? '-' : absolute('audit.file', audit.file) },
+    audit: {
+      file: audit.file === '-' ? '-' : absolute('audit.file', audit.file),
+      required: audit.required,
+    },
     state: {
       directory:
         state.directory === undefined ? undefined : absolute('state.directory', state.directory),

@@ -198,6 +198,12 @@ export const sidecarSchema = z.strictObject({
   audit: z
     .strictObject({
       file: filePath.prefault('-').describe('One JSON line for each decision; - is stdout.'),
+      required: z
+        .boolean()
+        .default(false)
+        .describe(
+          'While the audit log cannot be written, nothing is allowed: 503 audit_unavailable.',
+        ),
     })
     .prefault({})
     .describe('The audit log.'),

@@ -141,6 +141,7 @@ export class InboundConnection implements RequestServer, OpenConnection {
       rules: context.settings,
       nowMs,
       limiter: context.limiter,
+      canRecord: context.telemetry.canRecord,
     })
     const inbound = InboundRequest.begin(context, {
       facts: this.#facts,

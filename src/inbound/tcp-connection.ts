@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { stackOf } from '../core/errors.ts'
-import { decide } from '../policy/decide.ts'
+import { decide, type DecisionInput } from '../policy/decide.ts'
 import type { Decision } from '../policy/decision.ts'
 import type { Peer } from '../policy/peer.ts'
 import { unlimited } from '../policy/rate-limiter.ts'
@@ -47,7 +47,10 @@ export class TcpConnection implements OpenConnection {
     const { trust, clock } = options.context
     const nowMs = clock.now()
     const peer = connection.#peer(trust.current, nowMs)
-    const decision = connection.#decide(peer, trust.current, nowMs, options.context.limiter)
+    const decision = connection.#decide(peer, trust.current, nowMs, {
+      limiter: options.context.limiter,
+      canRecord: options.context.telemetry.canRecord,
+    })
     const record = connection.#record(peer, decision, nowMs)
     const trace = options.context.telemetry.begin(undefined, undefined)
     options.context.telemetry.decided(trace, record)
@@ -78,7 +81,7 @@ export class TcpConnection implements OpenConnection {
     const before = this.#allowed
     if (before === undefined) return 'kept'
     const peer = this.#peer(trust, nowMs)
-    const decision = this.#decide(peer, trust, nowMs, unlimited)
+    const decision = this.#decide(peer, trust, nowMs, { limiter: unlimited })
     if (decision.outcome === 'allow' && decision.product === before.product) return 'kept'
     const { telemetry } = this.#options.context
     const record = { ...this.#record(peer, decision, nowMs), previousReason: before.reason }
@@ -115,11 +118,11 @@ export class TcpConnection implements OpenConnection {
     peer: Peer,
     trust: TrustState,
     nowMs: number,
-    limiter: InboundContext['limiter'],
+    anew: Pick<DecisionInput, 'limiter' | 'canRecord'>,
   ): Decision {
     const { client, context } = this.#options
     const { address } = client
-    return decide({ peer, address, trust, rules: context.settings, nowMs, limiter })
+    return decide({ peer, address, trust, rules: context.settings, nowMs, ...anew })
   }
 
   #record(peer: Peer, decision: Decision, nowMs: number): DecisionRecord {

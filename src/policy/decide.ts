@@ -44,6 +44,8 @@ export interface DecisionInput {
   /** Milliseconds since 1970. */
   readonly nowMs: number
   readonly limiter: Limiter
+  /** false: what is allowed could not be recorded, and must be. Absent: it can be, or need not. */
+  readonly canRecord?: boolean | undefined
 }
 
 /**
@@ -63,6 +65,7 @@ export function decide(input: DecisionInput): Decision {
     checkAddress(draft, mapped.product.addresses, input.address, productAddress) ??
     checkCredential(input, draft, mapped) ??
     checkRequest(input, draft, mapped.product) ??
+    checkRecord(input, draft) ??
     checkLimit(input, draft, mapped) ??
     allow(draft, mapped)
   )
@@ -347,6 +350,13 @@ function checkRequest(input: DecisionInput, draft: Draft, product: Product): Den
   return deny(draft, 'request-rule', 'request_not_allowed', detail)
 }
 
+/** `audit.required`: fails closed. No step is recorded where all is well: each costs something in every record. */
+function checkRecord({ canRecord }: DecisionInput, draft: Draft): Denial | undefined {
+  if (canRecord !== false) return undefined
+  const detail = 'the audit log, which is required, cannot be written'
+  return deny(draft, 'audit', 'audit_unavailable', detail)
+}
+
 function checkLimit(input: DecisionInput, draft: Draft, mapped: Mapped): Denial | undefined {
   const { limit, name } = mapped.product
   if (limit === undefined) {
@@ -412,6 +422,7 @@ const statusOf: Readonly<Record<DenyReason, Denial['status']>> = {
   api_key_not_yet_valid: 401,
   credential_not_accepted: 403,
   request_not_allowed: 403,
+  audit_unavailable: 503,
   rate_limited: 429,
 }
 

@@ -15,6 +15,7 @@ export type DenyReason =
   | 'api_key_not_yet_valid'
   | 'credential_not_accepted'
   | 'request_not_allowed'
+  | 'audit_unavailable'
   | 'rate_limited'
 
 export type Reason = AllowReason | DenyReason
@@ -33,6 +34,7 @@ export interface Step {
     | 'product-address'
     | 'credential-rule'
     | 'request-rule'
+    | 'audit'
     | 'limit'
     // Of calls of the workload (peer-decision.ts).
     | 'connect'

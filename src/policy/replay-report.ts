@@ -50,6 +50,8 @@ export interface ReplaySummary {
   readonly skipped: Readonly<Record<SkipReason, number>>
   /** Calls whose limit had been reached: taken as allowed, because limits are not replayed. */
   readonly rateLimited: number
+  /** Calls that `audit.required` refused because the log could not be written: taken as allowed. */
+  readonly unrecorded: number
   /** Calls with a key that was unknown: it has no name in the log, and is taken as unknown again. */
   readonly unknownKeys: number
   /** Calls by kind of change. */
@@ -79,6 +81,7 @@ interface Group {
 export class ReplayReport {
   #replayed = 0
   #rateLimited = 0
+  #unrecorded = 0
   #unknownKeys = 0
   #otherCalls = 0
   #callers = 0
@@ -100,6 +103,7 @@ export class ReplayReport {
   add(call: RecordedCall, decision: Decision): void {
     this.#replayed++
     if (call.answer.reason === 'rate_limited') this.#rateLimited++
+    if (call.answer.reason === 'audit_unavailable') this.#unrecorded++
     if (call.key.status === 'unknown') this.#unknownKeys++
     const kind = changeOf(call.answer, decision)
     if (kind === undefined) return
@@ -115,6 +119,7 @@ export class ReplayReport {
       unchanged: this.#replayed - allow_to_deny - deny_to_allow - answer,
       skipped: this.#skipped,
       rateLimited: this.#rateLimited,
+      unrecorded: this.#unrecorded,
       unknownKeys: this.#unknownKeys,
       changed: this.#changed,
       changes,
@@ -153,9 +158,9 @@ export class ReplayReport {
   }
 }
 
-/** A call whose limit was reached had passed every other step: it counts as allowed. */
+/** A call whose limit was reached, or that could not be recorded, had passed what the files say: it counts as allowed. */
 function changeOf(before: Answer, after: Decision): ChangeKind | undefined {
-  if (before.reason === 'rate_limited') {
+  if (before.reason === 'rate_limited' || before.reason === 'audit_unavailable') {
     return after.outcome === 'deny' ? 'allow_to_deny' : undefined
   }
   if (before.outcome !== after.outcome) {

@@ -68,6 +68,7 @@ const denials: Readonly<Record<DenyReason, string>> = {
   api_key_not_yet_valid: 'the API key is not valid yet',
   credential_not_accepted: 'the product does not accept this kind of credential',
   request_not_allowed: 'the product does not allow this method, host or path',
+  audit_unavailable: 'this sidecar cannot record what it would allow at the moment',
   rate_limited: 'the product allows no more requests at the moment',
 }
 

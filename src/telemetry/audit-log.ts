@@ -25,12 +25,18 @@ export interface AuditLogOptions {
   /** Bytes that wait at most, also while a write hangs. Default 8 MiB. */
   readonly maxHeldBytes?: number
   readonly onDropped: (lines: number) => void
+  /** A write failed, or the first one went well again. */
+  readonly onFailing: (isFailing: boolean) => void
 }
 
 const flushIntervalMs = 100
 const linesPerWrite = 256
 const defaultMaxHeldBytes = 8 * 1024 * 1024
 const chunkBytes = 256 * 1024
+const closeIntervalMs = 20
+/** So long a reader may take nothing before it counts as gone: 1 s. */
+const mostIdleAttempts = 50
+const longestCloseMs = 4_000
 
 /** Lines on their way to the sink. */
 interface Chunk {
@@ -68,6 +74,14 @@ export class AuditLog {
     this.#maxHeldBytes = options.maxHeldBytes ?? defaultMaxHeldBytes
   }
 
+  /**
+   * Whether the next lines can be expected to be kept: the last write did not fail, and half of the room is left for the lines
+   * of what is under way.
+   */
+  get isWritable(): boolean {
+    return !this.#isFailing && this.#heldBytes <= this.#maxHeldBytes / 2
+  }
+
   /** One line with its line feed, in ASCII. */
   append(line: string): void {
     const hasRoom = this.#heldBytes + line.length <= this.#maxHeldBytes
@@ -95,16 +109,44 @@ export class AuditLog {
     await this.#occupy(this.#reopenSink())
   }
 
-  /** Flushes, counts what could not be written as dropped, and closes the sink. Idempotent. */
+  /**
+   * Flushes, waits for a reader that takes some at a time, counts what could not be written as dropped, and closes the sink.
+   * Idempotent.
+   */
   close(): Promise<void> {
     return (this.#closing ??= this.#close())
   }
 
   async #close(): Promise<void> {
-    await this.flush()
+    const endMs = this.#options.clock.monotonic() + longestCloseMs
+    let lastMove = { heldBytes: Infinity, attempts: 0 }
+    while ((await this.#flushMore()) && this.#options.clock.monotonic() < endMs) {
+      const heldBytes = this.#unwrittenBytes
+      const moved = heldBytes < lastMove.heldBytes
+      lastMove = moved ? { heldBytes, attempts: 0 } : { heldBytes, attempts: lastMove.attempts + 1 }
+      if (lastMove.attempts === mostIdleAttempts) break
+      await this.#pause()
+    }
     this.#timer?.cancel()
     this.#giveUp()
     await this.#options.sink.close()
+  }
+
+  /** Whether to come again: there was only no room. */
+  async #flushMore(): Promise<boolean> {
+    await this.flush()
+    return this.#isHolding && !this.#isFailing
+  }
+
+  get #unwrittenBytes(): number {
+    return this.#heldBytes - (this.#full[0]?.written ?? 0)
+  }
+
+  /** Nothing else may keep the process from its end. */
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#options.clock.setTimer(closeIntervalMs, resolve, { keepAlive: true })
+    })
   }
 
   get #isHolding(): boolean {
@@ -185,13 +227,18 @@ export class AuditLog {
   #noteState(isDone: boolean, error: unknown): void {
     const { logger } = this.#options
     if (error !== undefined && !this.#isFailing) {
-      this.#isFailing = true
+      this.#setFailing(true)
       logger.warn('audit log cannot be written', { error: messageOf(error) })
     } else if (isDone && (this.#isFailing || this.#dropped > 0)) {
       logger.warn('audit log is written again', { droppedLines: this.#dropped })
-      this.#isFailing = false
+      this.#setFailing(false)
       this.#dropped = 0
     }
+  }
+
+  #setFailing(isFailing: boolean): void {
+    this.#isFailing = isFailing
+    this.#options.onFailing(isFailing)
   }
 
   #drop(lines: number): void {

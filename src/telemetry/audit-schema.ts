@@ -39,6 +39,7 @@ const denyReasons = wordsOf<DenyReason>({
   api_key_not_yet_valid: true,
   credential_not_accepted: true,
   request_not_allowed: true,
+  audit_unavailable: true,
   rate_limited: true,
 })
 const peerDenyReasons = wordsOf<PeerDenyReason>({
@@ -71,6 +72,7 @@ const stepNames = wordsOf<Step['name']>({
   'product-address': true,
   'credential-rule': true,
   'request-rule': true,
+  audit: true,
   limit: true,
   connect: true,
   'expected-peer': true,
@@ -136,6 +138,7 @@ const peer = z
   .describe(
     'What TLS proved about the caller; outbound about the other end, anonymous when it was not reached.',
   )
+  .meta({ id: 'peer' })
 
 const request = z
   .object({
@@ -148,6 +151,7 @@ const request = z
       .describe('One of the three was longer than the log holds.'),
   })
   .describe('Absent on TCP connections and refused handshakes.')
+  .meta({ id: 'request' })
 
 const subject = {
   principal: spiffeId.optional().describe('SPIFFE ID, subject, or the consumer of the key.'),
@@ -250,6 +254,6 @@ export type InboundAuditLine = Extract<z.infer<typeof auditLineSchema>, { direct
 export function auditJsonSchema(): Readonly<Record<string, unknown>> {
   const description =
     'One line of the audit log of Postern. Members that are not listed do not occur.'
-  const schema = z.toJSONSchema(auditLineSchema, { io: 'output', reused: 'ref' })
+  const schema = z.toJSONSchema(auditLineSchema, { io: 'output' })
   return { title: 'audit log', description, ...schema }
 }

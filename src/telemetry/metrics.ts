@@ -116,11 +116,20 @@ export class Metrics {
     [],
     [[]],
   )
+  readonly #auditWritable = new LabelledMetric<[]>(
+    gauge('postern_audit_writable', 'Whether the last write to the audit log went well: 1 or 0.'),
+    [],
+    [[]],
+  )
   readonly #spansDropped = new LabelledMetric<[LostSpansReason]>(
     counter('postern_spans_dropped_total', 'Spans that are lost, by reason.'),
     ['reason'],
     [['queue_full'], ['export_failed']],
   )
+
+  constructor() {
+    this.auditWritable(true)
+  }
 
   connections(change: 1 | -1, protocol: ConnectionProtocol): void {
     this.#connections.add(change, protocol)
@@ -177,6 +186,10 @@ export class Metrics {
     this.#auditDropped.add(lines)
   }
 
+  auditWritable(isWritable: boolean): void {
+    this.#auditWritable.set(isWritable ? 1 : 0)
+  }
+
   spansDropped(spans: number, reason: LostSpansReason): void {
     this.#spansDropped.add(spans, reason)
   }
@@ -209,6 +222,7 @@ export class Metrics {
       this.#reevaluated,
       this.#configReloads,
       this.#auditDropped,
+      this.#auditWritable,
       this.#spansDropped,
     ]
       .map((metric) => metric.text())

@@ -36,7 +36,12 @@ export interface RecorderOptions {
   readonly clock: Clock
   readonly logger: Logger
   /** The sink is closed with the recorder. `maxHeldBytes`: what waits for it at most; default 8 MiB. */
-  readonly audit: { readonly sink: AuditSink; readonly maxHeldBytes?: number }
+  readonly audit: {
+    readonly sink: AuditSink
+    readonly maxHeldBytes?: number
+    /** While it cannot be written nothing may be allowed. Default false. */
+    readonly isRequired?: boolean
+  }
   readonly serviceVersion: string
   /** For the status page. */
   readonly observer?: DecisionObserver
@@ -65,6 +70,7 @@ export class Recorder implements Telemetry {
       clock,
       logger,
       onDropped: (lines) => this.#metrics.auditDropped(lines),
+      onFailing: (isFailing) => this.#metrics.auditWritable(!isFailing),
     })
     this.#tracing = new Tracing({
       ...options,
@@ -79,6 +85,10 @@ export class Recorder implements Telemetry {
   /** Never fails because of `env`: a setting that is not usable is told to the logger. The caller closes it. */
   static start(options: RecorderOptions): Promise<Recorder> {
     return Promise.resolve(new Recorder(options))
+  }
+
+  get canRecord(): boolean {
+    return this.#options.audit.isRequired !== true || this.#audit.isWritable
   }
 
   begin(traceparent: string | undefined, tracestate: string | undefined): Trace {

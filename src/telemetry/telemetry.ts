@@ -147,6 +147,8 @@ export interface CrlValidity {
  * for an exporter.
  */
 export interface Telemetry {
+  /** false: the audit log is required and cannot be written, so that nothing may be allowed now. */
+  readonly canRecord: boolean
   /** Starts the record of a request from the caller's `traceparent` and `tracestate`; anything malformed is dropped. */
   begin(traceparent: string | undefined, tracestate: string | undefined): Trace
   /** One decision: its `authorize` span and the counter. A refused handshake or a TCP connection takes a new `begin`. */

@@ -187,6 +187,14 @@ describe('postern replay', () => {
     assert.equal((await replay([limited], { products: oldMap.replace('/checkout', '/x') })).code, 2)
   })
 
+  it('takes what could not be recorded as allowed, and says so', async () => {
+    const id = SpiffeId.parse('spiffe://corp.example/checkout')
+    const decision = deny({ reason: 'audit_unavailable', status: 503 })
+    const { code, out } = await replay([line({ peer: { ...peer, id }, decision })])
+    assert.equal(code, 0)
+    assert.match(out, /1 call that could not be recorded counted as allowed\n$/)
+  })
+
   it('passes over what is no call, counts it, and reads on', async () => {
     const lines = [
       'a line of something else\n',

@@ -60,7 +60,7 @@ describe('parseSidecarConfig', () => {
       apiKeys: undefined,
       health: { listen: { kind: 'tcp', host: '0.0.0.0', port: 9_902 } },
       admin: { listen: { kind: 'tcp', host: '127.0.0.1', port: 9_901 } },
-      audit: { file: '-' },
+      audit: { file: '-', required: false },
       state: { directory: undefined },
       drain: { delayMs: 0, timeoutMs: 25_000 },
     })
@@ -98,7 +98,7 @@ products: maps/products.yaml
 apiKeys: /var/keys.yaml
 health: { listen: 0.0.0.0:1 }
 admin: { listen: 127.0.0.1:2 }
-audit: { file: audit.log }
+audit: { file: audit.log, required: true }
 state: { directory: state }
 drain: { delay: 5s, timeout: 1m }
 `)
@@ -148,7 +148,7 @@ drain: { delay: 5s, timeout: 1m }
       apiKeys: '/var/keys.yaml',
       health: { listen: { kind: 'tcp', host: '0.0.0.0', port: 1 } },
       admin: { listen: { kind: 'tcp', host: '127.0.0.1', port: 2 } },
-      audit: { file: '/etc/postern/audit.log' },
+      audit: { file: '/etc/postern/audit.log', required: true },
       state: { directory: '/etc/postern/state' },
       drain: { delayMs: 5_000, timeoutMs: 60_000 },
     })

@@ -45,6 +45,7 @@ const denials: Readonly<Record<DenyReason, '401' | '403' | '429' | '503'>> = {
   api_key_not_yet_valid: '401',
   credential_not_accepted: '403',
   request_not_allowed: '403',
+  audit_unavailable: '503',
   rate_limited: '429',
 }
 const allows: Readonly<Record<AllowReason, 'allow'>> = {
@@ -341,6 +342,7 @@ function terminal() {
     isInteractive: false,
     shutdown: new AbortController().signal,
     onHangup: () => undefined,
+    onRotate: () => undefined,
     setExitCode: () => undefined,
   }
 }

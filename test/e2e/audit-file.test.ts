@@ -35,24 +35,27 @@ describe('an audit log in a file', () => {
     assert.deepEqual(mesh.postern.audit, [])
   })
 
-  it('goes on in a new file after it was moved away and SIGHUP', async () => {
-    const old = await decisionId()
-    await isWritten('audit.log', old)
-    await rename(mesh.postern.path('audit.log'), mesh.postern.path('audit.log.1'))
-    const between = await decisionId()
-    await isWritten('audit.log.1', between)
-    mesh.postern.signal('SIGHUP')
-    await mesh.postern.until('a new file', async () => {
-      return stat(mesh.postern.path('audit.log')).then(
-        () => true,
-        () => false,
-      )
+  for (const signal of ['SIGHUP', 'SIGUSR1'] as const) {
+    it(`goes on in a new file after it was moved away and ${signal}`, async () => {
+      const old = await decisionId()
+      await isWritten('audit.log', old)
+      await rename(mesh.postern.path('audit.log'), mesh.postern.path('audit.log.1'))
+      const between = await decisionId()
+      await isWritten('audit.log.1', between)
+      mesh.postern.signal(signal)
+      await mesh.postern.until('a new file', async () => {
+        return stat(mesh.postern.path('audit.log')).then(
+          () => true,
+          () => false,
+        )
+      })
+      const fresh = await decisionId()
+      await isWritten('audit.log', fresh)
+      assert.ok(!(await idsIn('audit.log.1')).includes(fresh))
+      assert.ok((await idsIn('audit.log.1')).includes(between))
+      assert.doesNotMatch(mesh.postern.output, /debugger/i)
     })
-    const fresh = await decisionId()
-    await isWritten('audit.log', fresh)
-    assert.ok(!(await idsIn('audit.log.1')).includes(fresh))
-    assert.ok((await idsIn('audit.log.1')).includes(between))
-  })
+  }
 
   it('holds the last line when the sidecar has ended', async () => {
     const id = await decisionId()

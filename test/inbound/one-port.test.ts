@@ -46,6 +46,19 @@ describe('one port', () => {
     })
   })
 
+  it('allows nobody while nothing can be recorded, and denies with the reason of ever', async () => {
+    const leaf = await harness.corp.leaf({ spiffeId: own })
+    const reached = harness.workload.seen.length
+    harness.telemetry.canRecord = false
+    try {
+      assertDenied(await harness.call({ leaf }), 503, 'audit_unavailable', reached)
+      assertDenied(await harness.call({}), 401, 'credential_missing', reached)
+    } finally {
+      harness.telemetry.canRecord = true
+    }
+    assert.equal((await harness.call({ leaf })).status, 200)
+  })
+
   it('allows an SVID of a federated trust domain, issued by an intermediate', async () => {
     const intermediate = await harness.partnerA.intermediate()
     const leaf = await intermediate.leaf({ spiffeId: 'spiffe://partner-a.example/billing' })

@@ -46,6 +46,20 @@ describe('protocol: tcp', () => {
     assert.deepEqual([requestBytes, replyBytes, error], [9, 13, undefined])
   })
 
+  it('cuts a caller that it could not record, and leaves open connections alone', async () => {
+    const leaf = await harness.corp.leaf({ spiffeId: own })
+    const open = await harness.connect(leaf)
+    await until(() => accepted.length === 1)
+    harness.telemetry.canRecord = false
+    const late = await harness.connect(leaf)
+    await new Promise((resolve) => late.resume().once('close', resolve))
+    await until(() => harness.telemetry.decisions.length === 2)
+    assert.equal(harness.telemetry.decisions[1]?.decision.reason, 'audit_unavailable')
+    assert.equal(accepted.length, 1)
+    assert.equal(open.destroyed, false)
+    open.destroy()
+  })
+
   const denied = [
     { name: 'a caller without a certificate', leaf: undefined, reason: 'credential_missing' },
     { name: 'a forged SVID', leaf: 'forged', reason: 'issuer_unknown' },

@@ -553,6 +553,19 @@ describe('decide', () => {
     assert.equal(decision.reason, 'svid_id')
   })
 
+  it('allows nothing that cannot be recorded, denies as ever, and takes nothing of a limit', () => {
+    const peer = svid('spiffe://corp.example/open')
+    const decision = decideOn({ peer, canRecord: false, limiter: trap('take') })
+    assert.deepEqual(pick(decision, ['reason', 'status', 'product', 'principal']), {
+      reason: 'audit_unavailable',
+      status: 503,
+      product: 'open',
+      principal: 'spiffe://corp.example/open',
+    })
+    assert.equal(decideOn({ peer, canRecord: true }).reason, 'svid_id')
+    assert.equal(decideOn({ canRecord: false }).reason, 'credential_missing')
+  })
+
   it('looks at nothing after a bad certificate', () => {
     const decision = decideOn({
       peer: untrusted('path_invalid'),

@@ -33,6 +33,10 @@ export class FakeTerminal implements Terminal {
     // Nobody hangs up here.
   }
 
+  onRotate(): void {
+    // Nor rotates logs.
+  }
+
   setExitCode(code: number): void {
     this.exitCode = code
   }

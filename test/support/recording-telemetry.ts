@@ -19,6 +19,7 @@ export class RecordingTelemetry implements Telemetry {
   readonly upstreamErrors: string[] = []
   readonly judged = { kept: 0, ended: 0 }
   openConnections = 0
+  canRecord = true
   openPeerConnections = 0
   /** Called at the moment of each decision. */
   onDecided: (record: DecisionRecord) => void = () => undefined

@@ -8,14 +8,16 @@ function start(maxHeldBytes?: number) {
   const sink = new FakeSink()
   const logger = new CapturingLogger()
   const dropped = { lines: 0 }
+  const failing: boolean[] = []
   const log = new AuditLog({
     clock,
     sink,
     logger,
     onDropped: (lines) => (dropped.lines += lines),
+    onFailing: (isFailing) => failing.push(isFailing),
     ...(maxHeldBytes === undefined ? {} : { maxHeldBytes }),
   })
-  return { clock, sink, logger, dropped, log }
+  return { clock, sink, logger, dropped, failing, log }
 }
 
 describe('the audit log', () => {
@@ -139,6 +141,38 @@ describe('the audit log', () => {
     })
   }
 
+  it('is not writable from a failed write to the next one that goes well, and tells both once', async () => {
+    const { clock, sink, failing, log } = start()
+    sink.answer = () => Promise.resolve({ written: 0, error: new Error('ENOSPC') })
+    assert.equal(log.isWritable, true)
+    log.append('one\n')
+    for (let i = 0; i < 3; i++) {
+      clock.advance(100)
+      await settle()
+      assert.equal(log.isWritable, false)
+    }
+    sink.answer = undefined
+    clock.advance(100)
+    await settle()
+    assert.equal(log.isWritable, true)
+    assert.deepEqual(failing, [true, false])
+  })
+
+  it('is not writable while more than half of its room is taken, because its reader hangs', async () => {
+    const { clock, sink, log } = start(1_000)
+    sink.answer = () => Promise.resolve({ written: 0 })
+    for (let i = 0; i < 50; i++) log.append('123456789\n')
+    clock.advance(100)
+    await settle()
+    assert.equal(log.isWritable, true)
+    log.append('123456789\n')
+    assert.equal(log.isWritable, false)
+    sink.answer = undefined
+    clock.advance(100)
+    await settle()
+    assert.equal(log.isWritable, true)
+  })
+
   it('asks a sink that takes nothing only when the timer says so', async () => {
     const { clock, sink, log } = start()
     sink.answer = () => Promise.resolve({ written: 0 })
@@ -259,13 +293,44 @@ describe('the audit log', () => {
     assert.equal(logger.messages('warn').length, 1)
   })
 
+  it('is closed with every line written when its reader takes some at a time', async () => {
+    const { sink, dropped, log, clock } = start()
+    sink.answer = async (bytes) => ({ written: sink.take(bytes, 10) })
+    for (let i = 0; i < 30; i++) log.append('123456789\n')
+    const closed = log.close()
+    for (let i = 0; i < 40 && sink.closes === 0; i++) {
+      await settle()
+      clock.advance(20)
+    }
+    await closed
+    assert.equal(sink.lines.length, 30)
+    assert.equal(dropped.lines, 0)
+  })
+
+  it('is closed at once when its disk is full', async () => {
+    const { sink, dropped, log } = start()
+    sink.answer = () => Promise.resolve({ written: 0, error: new Error('ENOSPC') })
+    log.append('one\n')
+    await log.close()
+    assert.equal(dropped.lines, 1)
+  })
+
   it('counts what it cannot write as dropped when it is closed, and closes the sink once', async () => {
     const { sink, dropped, log, clock } = start()
-    sink.answer = async (bytes) => ({ written: sink.take(bytes, 5) })
     log.append('one\n')
     log.append('two\n')
     log.append('three\n')
-    await Promise.all([log.close(), log.close()])
+    sink.answer = async (bytes) => {
+      const answer = { written: sink.take(bytes, 5) }
+      sink.answer = () => Promise.resolve({ written: 0 })
+      return answer
+    }
+    const closed = Promise.all([log.close(), log.close()])
+    for (let i = 0; i < 60; i++) {
+      await settle()
+      clock.advance(20)
+    }
+    await closed
     assert.equal(dropped.lines, 2)
     assert.equal(sink.closes, 1)
     log.append('late\n')

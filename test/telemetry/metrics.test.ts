@@ -28,6 +28,7 @@ const expected = {
   postern_connections_reevaluated_total: 'counter',
   postern_config_reloads_total: 'counter',
   postern_audit_lines_dropped_total: 'counter',
+  postern_audit_writable: 'gauge',
   postern_spans_dropped_total: 'counter',
 }
 

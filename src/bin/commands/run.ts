@@ -8,7 +8,7 @@ export function addRun(program: Command, terminal: Terminal): void {
   program
     .command('run')
     .description(
-      'run the sidecar until SIGTERM; SIGHUP reads the files and opens the audit log again',
+      'run the sidecar until SIGTERM; SIGHUP reads the files and opens the audit log again, SIGUSR1 the log alone',
     )
     .option('--config <file>', 'the configuration', 'postern.yaml')
     .action(async (flags: { readonly config: string }) => {
@@ -21,6 +21,7 @@ export function addRun(program: Command, terminal: Terminal): void {
         version: version(),
         shutdown: terminal.shutdown,
         onReloadRequest: (listener) => terminal.onHangup(listener),
+        onRotateRequest: (listener) => terminal.onRotate(listener),
       })
     })
 }
