@@ -180,7 +180,7 @@ const identity = [
 
 class EverythingAllowed implements RequestServer, ExchangeOwner {
   readonly #upstream: Http1Upstream
-  readonly #rules = new HeaderRules('x-api-key')
+  readonly #rules = HeaderRules.inbound('x-api-key')
   readonly #options = { rules: this.#rules, maxBodyBytes: 1 << 30 }
 
   constructor(upstream: Http1Upstream) {

@@ -11,11 +11,15 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const file = join(root, 'README.md')
 
 register()
-const { listSettings } = await import('../src/config/settings.ts')
+const { listOutboundSettings, listSettings } = await import('../src/config/settings.ts')
 const { errorCodes } = await import('../src/core/errors.ts')
 
 const before = readFileSync(file, 'utf8')
-const after = withTable(withTable(before, 'settings', settingsTable()), 'errors', errorsTable())
+const tables = { settings: settingsTable(), outbound: outboundTable(), errors: errorsTable() }
+const after = Object.entries(tables).reduce(
+  (text, [name, rows]) => withTable(text, name, rows),
+  before,
+)
 if (after === before) process.exit(0)
 if (process.argv.includes('--check')) {
   console.error('README.md: tables differ from the code; run: node scripts/readme-tables.mjs')
@@ -31,6 +35,15 @@ function settingsTable() {
     description,
   ])
   return table(['setting', 'environment variable', 'default', 'what it says'], rows)
+}
+
+function outboundTable() {
+  const rows = listOutboundSettings().map(({ path, default: value, description }) => [
+    `\`${path}\``,
+    value === undefined ? '' : `\`${value}\``,
+    description,
+  ])
+  return table(['setting of an entry', 'default', 'what it says'], rows)
 }
 
 function errorsTable() {

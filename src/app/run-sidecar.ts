@@ -1,7 +1,6 @@
 import { parseAddress } from '../config/address.ts'
 import type { SidecarConfig } from '../config/sidecar-config.ts'
 import type { Clock } from '../core/clock.ts'
-import { PosternError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { AuditFile } from '../telemetry/audit-file.ts'
 import { Recorder } from '../telemetry/recorder.ts'
@@ -32,7 +31,6 @@ export interface RunSidecarContext {
  * taken port, a Node.js that breaks what security rests on.
  */
 export async function runSidecar(config: SidecarConfig, context: RunSidecarContext): Promise<void> {
-  refuseWhatIsMissing(config)
   await selfTest()
   const { clock, logger, env, version } = context
   const operator = await OperatorPort.open({ config, clock, logger, version })
@@ -53,15 +51,6 @@ export async function runSidecar(config: SidecarConfig, context: RunSidecarConte
     await operator.close()
     await telemetry.close()
   }
-}
-
-/** A setting that would silently do nothing is an error. */
-function refuseWhatIsMissing(config: SidecarConfig): void {
-  if (config.outbound.length === 0) return
-  throw new PosternError(
-    'ERR_CONFIG_INVALID',
-    'outbound: this version has no outbound listeners yet, expected an empty list',
-  )
 }
 
 /** Who records and shows what happens. */
@@ -122,8 +111,14 @@ async function serve(
   const followed: { identity?: FollowedIdentity } = {}
   const isConnected = () => followed.identity?.connected === true
   const adminPort = await operator.listen({ sidecar, reload, isConnected })
-  const { inbound, health } = sidecar.ports
-  logger.info('listening', { inboundPort: inbound, healthPort: health, adminPort })
+  const { inbound, outbound, health } = sidecar.ports
+  const outboundPorts = outbound.length === 0 ? {} : { outboundPorts: outbound }
+  logger.info('listening', {
+    inboundPort: inbound,
+    ...outboundPorts,
+    healthPort: health,
+    adminPort,
+  })
   followed.identity = await followIdentity(config, context, telemetry, sidecar)
   try {
     await aborted(shutdown)

@@ -10,6 +10,7 @@ import { DecisionIds } from '../policy/decision-ids.ts'
 import { InboundServer } from '../inbound/inbound-server.ts'
 import type { ConnectionDescription } from '../inbound/open-connection.ts'
 import { Verdicts } from '../inbound/verdicts.ts'
+import { OutboundServers } from '../outbound/outbound-servers.ts'
 import { RateLimiter } from '../policy/rate-limiter.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import { Deadlines } from '../proxy/deadlines.ts'
@@ -19,6 +20,7 @@ import type { X509Svid } from '../spiffe/x509-svid.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { CallerFiles } from './caller-files.ts'
 import { CrlWatch } from './crl-watch.ts'
+import { outboundRoutes } from './outbound-routes.ts'
 import { bundleValidities, OwnIdentity } from './own-identity.ts'
 import { TrustStore } from './trust-store.ts'
 import { type WorkloadAddress, WorkloadUpstreams } from './workload-upstreams.ts'
@@ -35,6 +37,13 @@ export interface SidecarOptions {
   readonly onNewEpoch?: (state: TrustState) => void
 }
 
+export interface SidecarPorts {
+  readonly inbound: number
+  /** In the order of the configuration. */
+  readonly outbound: readonly number[]
+  readonly health: number
+}
+
 /**
  * The running sidecar: listener, trust state and health endpoints, wired. Whoever follows the Workload API and the files
  * tells it what changed; it never reads them itself.
@@ -46,6 +55,8 @@ export class Sidecar {
   readonly #crls: CrlWatch
   readonly #deadlines: Deadlines
   readonly #upstreams: WorkloadUpstreams
+  readonly #decisionIds = new DecisionIds(randomBytes(8))
+  readonly #outbound: OutboundServers
   #inbound: InboundServer | undefined
   #health: HealthServer | undefined
   #draining = false
@@ -74,6 +85,18 @@ export class Sidecar {
       parse: options.parseAddress,
       logger,
     })
+    this.#outbound = new OutboundServers(
+      {
+        clock,
+        logger,
+        telemetry,
+        trust: this.#trust,
+        rules: HeaderRules.outbound(),
+        decisionIds: this.#decisionIds,
+        deadlines: this.#deadlines,
+      },
+      outboundRoutes(config.outbound),
+    )
     this.#identity = new OwnIdentity({
       clock,
       logger,
@@ -100,13 +123,17 @@ export class Sidecar {
   }
 
   /** Bound ports; they differ from the files where these say 0. */
-  get ports(): { readonly inbound: number; readonly health: number } {
-    return { inbound: this.#inbound?.port ?? 0, health: this.#health?.address.port ?? 0 }
+  get ports(): SidecarPorts {
+    return {
+      inbound: this.#inbound?.port ?? 0,
+      outbound: this.#outbound.ports,
+      health: this.#health?.address.port ?? 0,
+    }
   }
 
-  /** Open connections of callers. */
+  /** Open connections of callers, and of the workload. */
   get connections(): number {
-    return this.#inbound?.connections ?? 0
+    return (this.#inbound?.connections ?? 0) + this.#outbound.connections
   }
 
   /** What is known of each open connection. */
@@ -149,16 +176,22 @@ export class Sidecar {
       ...(this.#identity.isUsable ? [] : ['identity']),
       ...(this.#inbound === undefined ? ['listener'] : []),
       ...(this.#options.telemetry.canRecord ? [] : ['audit']),
+      ...this.#outbound.unbound.map((upstream) => `outbound ${upstream}`),
       ...(this.#draining ? ['draining'] : []),
     ]
   }
 
-  /** Not ready from now on; after the delay nothing new is accepted and what runs may finish until the timeout. */
+  /**
+   * Not ready from now on; after the delay nothing new is accepted and what runs may finish until the timeout. The workload's own
+   * calls go on until the last request to it is answered, which may need them.
+   */
   async drain(): Promise<void> {
     const { clock, config } = this.#options
     this.#draining = true
     if (config.drain.delayMs > 0) await wait(clock, config.drain.delayMs)
+    const endMs = clock.monotonic() + config.drain.timeoutMs
     await this.#inbound?.drain(config.drain.timeoutMs)
+    await this.#outbound.drain(endMs - clock.monotonic())
   }
 
   /** Cuts what is open and releases everything. Idempotent. */
@@ -166,6 +199,7 @@ export class Sidecar {
     this.#identity.close()
     this.#crls.close()
     this.#inbound?.close()
+    this.#outbound.close()
     this.#upstreams.close()
     this.#deadlines.close()
     await this.#health?.close()
@@ -199,6 +233,7 @@ export class Sidecar {
       maxHandshakes: limits.maxHandshakes,
       balancers,
     })
+    await this.#outbound.listen()
   }
 
   #inboundContext(): InboundContext {
@@ -211,9 +246,9 @@ export class Sidecar {
       telemetry,
       trust: this.#trust,
       verdicts: new Verdicts(),
-      rules: new HeaderRules(apiKeyHeader),
+      rules: HeaderRules.inbound(apiKeyHeader),
       limiter: new RateLimiter(),
-      decisionIds: new DecisionIds(randomBytes(8)),
+      decisionIds: this.#decisionIds,
       upstreams: this.#upstreams,
       deadlines: this.#deadlines,
       settings: { ...limits, untrustedCertificate, addresses, forwardClientCert },
@@ -222,10 +257,12 @@ export class Sidecar {
   }
 
   #serveWith(svid: X509Svid): void {
-    this.#inbound?.useIdentity({
+    const presented = {
       certificateChainPem: svid.chainPem(),
       privateKeyPem: svid.privateKeyPem(),
-    })
+    }
+    this.#inbound?.useIdentity(presented)
+    this.#outbound.useIdentity(presented, svid.notAfterMs)
     this.#trust.update({ hasIdentity: true })
     const spiffeId = svid.id.toString()
     this.#options.telemetry.identity({ spiffeId, notAfterMs: svid.notAfterMs })
@@ -237,6 +274,7 @@ export class Sidecar {
 
   #serveNobody(): void {
     this.#inbound?.loseIdentity()
+    this.#outbound.loseIdentity()
     this.#trust.update({ hasIdentity: false })
     this.#options.telemetry.identity(undefined)
   }
@@ -251,5 +289,6 @@ export class Sidecar {
       })
     }
     this.#inbound?.rejudge(state)
+    this.#outbound.rejudge(state)
   }
 }

@@ -18,6 +18,13 @@ export function listSettings(): readonly Setting[] {
   return settingsIn(z.toJSONSchema(sidecarSchema, { io: 'input' }), [])
 }
 
+/** The scalar settings of one entry of `outbound`, by their path in the entry. */
+export function listOutboundSettings(): readonly Omit<Setting, 'variable'>[] {
+  const { outbound } = z.toJSONSchema(sidecarSchema, { io: 'input' }).properties ?? {}
+  const entry = typeof outbound === 'object' ? outbound.items : undefined
+  return typeof entry === 'object' && !Array.isArray(entry) ? settingsIn(entry, []) : []
+}
+
 type JsonSchema = z.core.JSONSchema.BaseSchema
 
 function settingsIn(schema: JsonSchema, path: readonly string[]): Setting[] {

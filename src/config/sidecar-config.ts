@@ -90,7 +90,22 @@ export interface OutboundConfig {
   readonly upstream: TcpAddress
   /** SPIFFE ID, `/*`, `/**`, or the name of a trust domain, as written. */
   readonly expect: string
+  readonly protocol: 'http' | 'tcp'
+  readonly limits: OutboundLimits
 }
+
+/** Those of the inbound limits that make sense for calls of the workload. */
+export type OutboundLimits = Pick<
+  InboundLimits,
+  | 'maxConnections'
+  | 'maxHeaderBytes'
+  | 'handshakeTimeoutMs'
+  | 'headerTimeoutMs'
+  | 'idleTimeoutMs'
+  | 'upstreamConnectTimeoutMs'
+  | 'upstreamResponseTimeoutMs'
+  | 'maxConcurrentStreams'
+>
 
 /** Largest postern.yaml, bytes. */
 export const largestSidecarConfig = 1024 * 1024
@@ -221,7 +236,7 @@ function build(
   return {
     identity: buildIdentity(parsed.identity, env, absolute),
     inbound: buildInbound(inbound),
-    outbound,
+    outbound: outbound.map((one) => ({ ...one, limits: buildOutboundLimits(one.limits) })),
     products: absolute('products', parsed.products),
     apiKeys: parsed.apiKeys === undefined ? undefined : absolute('apiKeys', parsed.apiKeys),
     health,
@@ -280,6 +295,19 @@ function buildLimits(limits: Parsed['inbound']['limits']): InboundLimits {
     maxHandshakes: limits.maxHandshakes,
     maxHeaderBytes: limits.maxHeaderBytes,
     maxBodyBytes: limits.maxBodyBytes,
+    handshakeTimeoutMs: limits.handshakeTimeout,
+    headerTimeoutMs: limits.headerTimeout,
+    idleTimeoutMs: limits.idleTimeout,
+    upstreamConnectTimeoutMs: limits.upstreamConnectTimeout,
+    upstreamResponseTimeoutMs: limits.upstreamResponseTimeout,
+    maxConcurrentStreams: limits.maxConcurrentStreams,
+  }
+}
+
+function buildOutboundLimits(limits: Parsed['outbound'][number]['limits']): OutboundLimits {
+  return {
+    maxConnections: limits.maxConnections,
+    maxHeaderBytes: limits.maxHeaderBytes,
     handshakeTimeoutMs: limits.handshakeTimeout,
     headerTimeoutMs: limits.headerTimeout,
     idleTimeoutMs: limits.idleTimeout,

@@ -152,6 +152,44 @@ const inboundSchema = z
   .prefault({})
   .describe('Callers to the workload.')
 
+const outboundLimitsSchema = z
+  .strictObject({
+    maxConnections: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(1_000)
+      .describe('Connections of the workload at once, and as many to the peer, 1 to 1000000.'),
+    maxHeaderBytes: size('1KiB', '1MiB')
+      .prefault('16KiB')
+      .describe("A request's head, 1KiB to 1MiB; larger: 431."),
+    headerTimeout: duration('100ms', '10m')
+      .prefault('10s')
+      .describe("From the first byte of a request's head to its last, 100ms to 10m."),
+    idleTimeout: duration('1s', '24h')
+      .prefault('5m')
+      .describe(
+        'A connection of the workload on which nothing moves is closed after it, 1s to 24h.',
+      ),
+    upstreamConnectTimeout: duration('10ms', '1m')
+      .prefault('5s')
+      .describe('To connect to the peer, 10ms to 1m; later: 503.'),
+    handshakeTimeout: duration('100ms', '2m')
+      .prefault('10s')
+      .describe('For the TLS handshake with the peer after that, 100ms to 2m; later: 504.'),
+    upstreamResponseTimeout: durationOrNone('10ms', '24h')
+      .prefault('60s')
+      .describe("From the end of a request to the head of the peer's reply; later: 504."),
+    maxConcurrentStreams: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(100)
+      .describe('HTTP/2 requests at once on one connection of the workload, 1 to 10000.'),
+  })
+  .prefault({})
+  .describe('Bounds of what the workload and the peer can make us hold or wait for.')
+
 const outboundSchema = z
   .array(
     z.strictObject({
@@ -162,6 +200,11 @@ const outboundSchema = z
       expect: expectedPeer.describe(
         'Who the other end must be: a SPIFFE ID, one that ends in /* or /**, or the name of a trust domain.',
       ),
+      protocol: z
+        .enum(['http', 'tcp'])
+        .default('http')
+        .describe('http: 1.1, 2 and gRPC, to the peer whichever it offers; tcp: any bytes.'),
+      limits: outboundLimitsSchema,
     }),
   )
   .max(1_000)

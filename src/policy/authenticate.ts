@@ -41,17 +41,19 @@ export function authenticateDer(
 
 /**
  * Finds out who a server is that the workload calls, from the chain it presented (DER, leaf first). Only an SVID counts, by
- * the bundle of its own trust domain: authorities are for callers. Never throws; fails closed as `authenticate` does.
+ * the bundle of its own trust domain: authorities vouch for callers only, though their revocation lists are asked. Never throws;
+ * fails closed as `authenticate` does.
  */
 export function authenticateServerDer(
   ders: readonly Uint8Array[],
-  bundles: TrustBundles,
+  { bundles, authorities }: CallerTrust,
   nowMs: number,
 ): CertificatePeer {
   return judgeDer(ders, bundles, (chain) => {
     const [leaf] = chain
     if (leaf === undefined) return malformed('no certificate was presented', {})
-    const verdict = verifySvid(chain, bundles, { nowMs, purpose: 'server' })
+    const { revocation } = derivedFrom(authorities)
+    const verdict = verifySvid(chain, bundles, { nowMs, purpose: 'server', revocation })
     if (verdict.kind === 'verified') {
       return { kind: 'svid', id: verdict.id, path: verdict.path, authorities: [] }
     }

@@ -9,6 +9,9 @@ import type {
 } from './ends.ts'
 import type { HeaderRules } from './header-rules.ts'
 
+/** Where the request goes; asked again when it is sent once more. */
+export type RequestTarget = Pick<Upstream, 'open'>
+
 /** How an exchange ended. */
 export interface ExchangeOutcome {
   /** Status that the caller got; 499 when it left before one. */
@@ -59,7 +62,7 @@ const bodyTooLarge: UpstreamFailure = {
  */
 export class Exchange implements RequestSink, ReplySink {
   readonly #request: OutgoingRequest
-  readonly #target: Upstream
+  readonly #target: RequestTarget
   readonly #downstream: ReplySink
   readonly #owner: ExchangeOwner
   readonly #options: ExchangeOptions
@@ -76,7 +79,7 @@ export class Exchange implements RequestSink, ReplySink {
 
   private constructor(
     request: OutgoingRequest,
-    target: Upstream,
+    target: RequestTarget,
     downstream: ReplySink,
     owner: ExchangeOwner,
     options: ExchangeOptions,
@@ -91,7 +94,7 @@ export class Exchange implements RequestSink, ReplySink {
   /** Sends the head on; the downstream end feeds the body into what this returns. */
   static open(
     request: OutgoingRequest,
-    target: Upstream,
+    target: RequestTarget,
     downstream: ReplySink,
     owner: ExchangeOwner,
     options: ExchangeOptions,

@@ -33,7 +33,10 @@ const droppedFromRequests = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
-  'x-forwarded-client-cert',
+])
+
+/** What strangers say of a caller is never believed. */
+const saysWhoCalls = new Set([
   'x-forwarded-for',
   'x-forwarded-host',
   'x-forwarded-proto',
@@ -57,13 +60,30 @@ const identityPrefix = 'x-postern-'
 
 /** The header rules of DESIGN.md 8 for one listener. */
 export class HeaderRules {
-  readonly #apiKeyHeader: string
-  readonly #requestFields = new FieldClasses((name) => this.#classOfRequestField(name))
-  readonly #replyFields = new FieldClasses(classOfReplyField)
+  readonly #requestFields: FieldClasses
+  readonly #replyFields: FieldClasses
 
-  /** `apiKeyHeader`: any case; with `-` and `_` taken as the same. */
-  constructor(apiKeyHeader: string) {
-    this.#apiKeyHeader = canonical(apiKeyHeader)
+  private constructor(
+    classOfRequest: (lowerCaseName: string) => FieldClass,
+    classOfReply: (lowerCaseName: string) => FieldClass,
+  ) {
+    this.#requestFields = new FieldClasses(classOfRequest)
+    this.#replyFields = new FieldClasses(classOfReply)
+  }
+
+  /** For requests to the workload. `apiKeyHeader`: any case; with `-` and `_` taken as the same. */
+  static inbound(apiKeyHeader: string): HeaderRules {
+    const keyHeader = canonical(apiKeyHeader)
+    return new HeaderRules((name) => classOfRequestField(name, keyHeader), classOfReplyField)
+  }
+
+  /**
+   * For calls of the workload. A key in one is the peer's business and passes, as does what the workload says of its own caller
+   * (`x-forwarded-for` and its kin). Identity headers pass in neither direction: the peer knows us by our SVID, and the workload
+   * believes what we say in them.
+   */
+  static outbound(): HeaderRules {
+    return new HeaderRules(classOfOutboundField, classOfPeerReplyField)
   }
 
   /** One pass: what is forwarded, and what was asked for by name. */
@@ -101,22 +121,6 @@ export class HeaderRules {
       if (this.#requestFields.classOf(name) === 'keep') kept.push(name, fields[i + 1] ?? '')
     }
     return kept
-  }
-
-  #classOfRequestField(lowerCaseName: string): FieldClass {
-    const name = canonical(lowerCaseName)
-    if (name === this.#apiKeyHeader) return 'apiKey'
-    if (name.startsWith(identityPrefix) || droppedFromRequests.has(name)) return 'drop'
-    if (name === 'x-request-id') return 'requestId'
-    switch (lowerCaseName) {
-      case 'authorization':
-      case 'te':
-      case 'traceparent':
-      case 'tracestate':
-        return lowerCaseName
-      default:
-        return 'keep'
-    }
   }
 }
 
@@ -199,6 +203,39 @@ class FieldClasses {
     this.#known.set(name, kind)
     return kind
   }
+}
+
+function classOfRequestField(lowerCaseName: string, keyHeader: string): FieldClass {
+  const name = canonical(lowerCaseName)
+  if (name === keyHeader) return 'apiKey'
+  if (isIdentity(name) || droppedFromRequests.has(name) || saysWhoCalls.has(name)) return 'drop'
+  return lowerCaseName === 'authorization' ? 'authorization' : classOfCommonField(lowerCaseName)
+}
+
+function classOfOutboundField(lowerCaseName: string): FieldClass {
+  const name = canonical(lowerCaseName)
+  if (isIdentity(name) || droppedFromRequests.has(name)) return 'drop'
+  return classOfCommonField(lowerCaseName)
+}
+
+function classOfCommonField(lowerCaseName: string): FieldClass {
+  switch (lowerCaseName) {
+    case 'te':
+    case 'traceparent':
+    case 'tracestate':
+      return lowerCaseName
+    default:
+      return canonical(lowerCaseName) === 'x-request-id' ? 'requestId' : 'keep'
+  }
+}
+
+function classOfPeerReplyField(lowerCaseName: string): FieldClass {
+  return isIdentity(canonical(lowerCaseName)) ? 'drop' : classOfReplyField(lowerCaseName)
+}
+
+/** Says who somebody is; takes a canonical name. */
+function isIdentity(name: string): boolean {
+  return name.startsWith(identityPrefix) || name === 'x-forwarded-client-cert'
 }
 
 function classOfReplyField(lowerCaseName: string): FieldClass {

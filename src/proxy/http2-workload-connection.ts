@@ -29,6 +29,8 @@ export interface Http2WorkloadConnectionOptions {
    * a new connection.
    */
   readonly responseTimeoutMs: number
+  /** What requests are said to be sent with. Default `http`. */
+  readonly scheme?: 'http' | 'https'
   /** Told of an exception that should not be possible; the connection ends, the others live on. */
   readonly onBug: (error: unknown) => void
 }
@@ -125,7 +127,7 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
   /** Undefined when it is not available. */
   open(request: OutgoingRequest, reply: ReplySink): RequestSink | undefined {
     const stream = this.connection.request(
-      targetOf(request),
+      targetOf(request, this.#scheme),
       fieldsOf(request),
       request.length === 'none',
     )
@@ -260,13 +262,17 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
     this.#watch()
   }
 
+  get #scheme(): 'http' | 'https' {
+    return this.#options.scheme ?? 'http'
+  }
+
   #askForWebSocket(request: OutgoingRequest, reply: ReplySink): RequestSink | undefined {
     if (!this.connection.peerAllowsConnectProtocol) {
       reply.replyFailed(noWebSockets)
       return discardedRequest
     }
     const stream = this.connection.request(
-      { ...targetOf(request), method: 'CONNECT', protocol: 'websocket' },
+      { ...targetOf(request, this.#scheme), method: 'CONNECT', protocol: 'websocket' },
       [...request.fields, 'sec-websocket-version', webSocketVersion],
       false,
     )
@@ -368,10 +374,10 @@ const noWebSockets: UpstreamFailure = {
 /** HTTP/1.0 may name no host, HTTP/2 must (RFC 9113 8.3.1); the workload is where we are. */
 const unnamedAuthority = 'localhost'
 
-function targetOf(request: OutgoingRequest): RequestTarget {
+function targetOf(request: OutgoingRequest, scheme: 'http' | 'https'): RequestTarget {
   return {
     method: request.method,
-    scheme: 'http',
+    scheme,
     authority: request.authority === '' ? unnamedAuthority : request.authority,
     path: request.path,
   }

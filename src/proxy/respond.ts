@@ -1,8 +1,11 @@
 import type { Decision, DenyReason } from '../policy/decision.ts'
+import type { PeerDecision, PeerDenyReason } from '../policy/peer-decision.ts'
+import type { Peer } from '../policy/peer.ts'
 import type { Fields } from '../core/fields.ts'
 import { isGrpc } from './auto-upstream.ts'
 import type { ReplySink, UpstreamFailure, UpstreamFailureReason } from './ends.ts'
 
+type PeerDeny = Extract<PeerDecision, { outcome: 'deny' }>
 type Deny = Extract<Decision, { outcome: 'deny' }>
 
 /** How the caller reads an answer of ours: as HTTP (RFC 9457), or as a gRPC status in a trailers-only reply. */
@@ -72,12 +75,23 @@ const denials: Readonly<Record<DenyReason, string>> = {
   rate_limited: 'the product allows no more requests at the moment',
 }
 
+/** `detail` goes on from whoever did not answer. */
 const failures: Readonly<Record<UpstreamFailureReason, { status: number; detail: string }>> = {
-  upstream_unavailable: { status: 503, detail: 'the workload cannot be reached' },
-  upstream_reset: { status: 502, detail: 'the workload ended the connection before its reply' },
-  upstream_malformed: { status: 502, detail: 'the workload did not answer in valid HTTP' },
-  upstream_timeout: { status: 504, detail: 'the workload did not answer in time' },
-  websocket_unsupported: { status: 501, detail: 'the workload takes no WebSocket' },
+  upstream_unavailable: { status: 503, detail: 'cannot be reached' },
+  upstream_reset: { status: 502, detail: 'ended the connection before its reply' },
+  upstream_malformed: { status: 502, detail: 'did not answer in valid HTTP' },
+  upstream_timeout: { status: 504, detail: 'did not answer in time' },
+  websocket_unsupported: { status: 501, detail: 'takes no WebSocket' },
+}
+
+/** What the workload may know of its own call; it learns which check failed, because it is its operator who has to mend it. */
+const peerDenials: Readonly<Record<PeerDenyReason, string>> = {
+  identity_unavailable: 'this sidecar holds no valid identity to present at the moment',
+  peer_untrusted: 'the other end proved no identity that is trusted here',
+  peer_unexpected: 'the other end is somebody else than this listener expects',
+  handshake_failed: 'the TLS handshake with the other end failed',
+  upstream_unavailable: 'the other end cannot be reached',
+  upstream_timeout: 'the other end did not complete a TLS handshake in time',
 }
 
 /** Answers a deny. A caller whose certificate was refused is also hung up on: what it proved will not change. */
@@ -95,14 +109,30 @@ export function respondDenied(
   })
 }
 
-/** Answers in the place of a workload that did not. Returns the status. */
+/** Answers a call of the workload that may not go to its peer. Returns the status. */
+export function respondPeerDenied(
+  reply: ReplySink,
+  decision: PeerDeny,
+  peer: Peer,
+  options: Pick<Problem, 'decisionId' | 'form'>,
+): number {
+  const { status, reason } = decision
+  const why = reason === 'peer_untrusted' && peer.kind === 'untrusted' ? `: ${peer.reason}` : ''
+  respond(reply, { ...options, status, reason, detail: `${peerDenials[reason]}${why}` })
+  return status
+}
+
+/** Answers in the place of whoever did not. Returns the status. */
 export function respondFailed(
   reply: ReplySink,
   failure: UpstreamFailure,
-  options: Pick<Problem, 'decisionId' | 'form'>,
+  options: Pick<Problem, 'decisionId' | 'form'> & {
+    readonly who?: 'the workload' | 'the other end'
+  },
 ): number {
+  const { who = 'the workload', ...rest } = options
   const { status, detail } = failures[failure.reason]
-  respond(reply, { ...options, status, reason: failure.reason, detail })
+  respond(reply, { ...rest, status, reason: failure.reason, detail: `${who} ${detail}` })
   return status
 }
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:crypto'
-import type { TlsOptions } from 'node:tls'
+import type { SecureContextOptions, TlsOptions } from 'node:tls'
 
 /** What we present: our own SVID, as PEM. */
 export interface ServerIdentity {
@@ -30,6 +30,29 @@ const tls13Ciphers = [
   'TLS_CHACHA20_POLY1305_SHA256',
 ]
 
+/** What both directions ask of every connection. */
+function commonTlsOptions(identity: ServerIdentity): SecureContextOptions {
+  return {
+    cert: identity.certificateChainPem,
+    key: identity.privateKeyPem,
+    ca: [],
+    minVersion: 'TLSv1.2',
+    maxVersion: 'TLSv1.3',
+    ciphers: [...tls13Ciphers, ...tls12Ciphers].join(':'),
+    ecdhCurve: 'X25519:P-256:P-384',
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+  }
+}
+
+/**
+ * The complete options of the context that we dial peers with. The empty `ca` keeps the root certificates of Node.js out: nobody
+ * but our validator says who the peer is, and what it presented is seen as it was sent. No session is kept, so that none is
+ * offered again, and an identity that was proven cannot change under a live connection.
+ */
+export function dialerTlsOptions(identity: ServerIdentity): SecureContextOptions {
+  return commonTlsOptions(identity)
+}
+
 /**
  * The complete TLS options of the listener. The same object goes to `createServer` and to every `setSecureContext`:
  * the latter does not merge, so an option left out there would come back at its default (resumption, for one).
@@ -40,17 +63,10 @@ const tls13Ciphers = [
  */
 export function listenerTlsOptions(identity: ServerIdentity, listener: ListenerTls): TlsOptions {
   return {
-    cert: identity.certificateChainPem,
-    key: identity.privateKeyPem,
-    ca: [],
+    ...commonTlsOptions(identity),
     requestCert: true,
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.2',
-    maxVersion: 'TLSv1.3',
-    ciphers: [...tls13Ciphers, ...tls12Ciphers].join(':'),
     honorCipherOrder: true,
-    ecdhCurve: 'X25519:P-256:P-384',
-    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     handshakeTimeout: listener.handshakeTimeoutMs,
     ...(listener.protocols.length === 0 ? {} : { ALPNProtocols: [...listener.protocols] }),
   }

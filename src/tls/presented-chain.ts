@@ -14,7 +14,8 @@ const mostCertificates = 10
 const nothingPresented: PresentedChain = { certificates: [], digest: '' }
 
 /**
- * Reads what the peer presented; call it once, synchronously in `secureConnection`. Undefined: the socket is already dead.
+ * Reads what the peer presented, a client or a server; call it once, synchronously in `secureConnection` or
+ * `secureConnect`. Undefined: the socket is already dead.
  *
  * It looks at `raw` and never at `authorizationError`, whose code for "no certificate" also stands for other things, and
  * uses `getPeerCertificate(true)`, because `getPeerX509Certificate()` leaks and removes the intermediates it returns

@@ -114,7 +114,10 @@ function expect(holds: boolean, fault: string): void {
 }
 
 /** A server, and a client with a root, an intermediate and a leaf. The library is loaded here and nowhere else on the way of `run`. */
-async function throwAwayIdentities(): Promise<{ server: ServerIdentity; client: ClientIdentity }> {
+async function throwAwayIdentities(): Promise<{
+  server: ServerIdentity
+  client: ClientIdentity
+}> {
   await import('reflect-metadata')
   const x509 = await import('@peculiar/x509')
   const [root, intermediate, leaf, own] = await Promise.all([

@@ -108,7 +108,7 @@ describe('authenticateServerDer', () => {
       ['other.example', other.bundle('other.example')],
     ])
     const ders = leaf.certificates.map(({ der }) => der)
-    const peer = authenticateServerDer(ders, bundles, Date.now())
+    const peer = authenticateServerDer(ders, { bundles, authorities: new Map() }, Date.now())
     return peer.kind === 'untrusted' ? peer.reason : peer.kind
   }
 
@@ -156,7 +156,11 @@ describe('authenticateServerDer', () => {
 
   it('refuses nothing at all, and bytes that are no certificate', () => {
     for (const ders of [[], [Buffer.from('nonsense')]]) {
-      const peer = authenticateServerDer(ders, new Map(), Date.now())
+      const peer = authenticateServerDer(
+        ders,
+        { bundles: new Map(), authorities: new Map() },
+        Date.now(),
+      )
       assert.equal(peer.kind === 'untrusted' && peer.reason, 'certificate_malformed')
     }
   })

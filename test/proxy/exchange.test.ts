@@ -105,7 +105,7 @@ const stale: UpstreamFailure = { reason: 'upstream_reset', detail: '', retry: 'i
 const lost: UpstreamFailure = { reason: 'upstream_reset', detail: '', retry: 'never' }
 
 describe('Exchange', () => {
-  const rules = new HeaderRules('x-api-key')
+  const rules = HeaderRules.inbound('x-api-key')
   let caller: Caller
   let workload: Workload
   let owner: Owner

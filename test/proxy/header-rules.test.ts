@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { HeaderRules } from '../../src/proxy/header-rules.ts'
 
-const rules = new HeaderRules('X-Api-Key')
+const rules = HeaderRules.inbound('X-Api-Key')
 
 describe('HeaderRules', () => {
   describe('keeps of a request', () => {
@@ -152,7 +152,7 @@ describe('HeaderRules', () => {
   })
 
   it('takes the header of the key as it is configured', () => {
-    const other = new HeaderRules('My_Key')
+    const other = HeaderRules.inbound('My_Key')
     assert.equal(other.scanRequest(['my-key', 'k', 'x-api-key', 'l'], []).apiKey, 'k')
     assert.deepEqual(other.scanRequest(['my-key', 'k', 'x-api-key', 'l'], []).kept, [
       'x-api-key',
@@ -199,11 +199,11 @@ describe('HeaderRules', () => {
       /^(?:[xX][-_]postern[-_][a-z]{0,3}|x[-_]api[-_]KEY|[a-z_-]{1,3}|TE)$/,
     )
     const fields = fc.array(fc.tuple(name, fc.constant('v'))).map((pairs) => pairs.flat())
-    const flooded = new HeaderRules('x-api-key')
+    const flooded = HeaderRules.inbound('x-api-key')
     for (let i = 0; i < 5_000; i++) flooded.scanRequest([`name-${i}`, 'v'], [])
     fc.assert(
       fc.property(fields, (list) => {
-        const fresh = new HeaderRules('x-api-key')
+        const fresh = HeaderRules.inbound('x-api-key')
         assert.deepEqual(flooded.scanRequest(list, []).kept, fresh.scanRequest(list, []).kept)
         assert.deepEqual(flooded.replyFields(list, []), fresh.replyFields(list, []))
       }),

@@ -271,7 +271,7 @@ export class InboundHarness {
           },
         },
         verdicts: new Verdicts(),
-        rules: new HeaderRules('x-api-key'),
+        rules: HeaderRules.inbound('x-api-key'),
         limiter: new RateLimiter(),
         decisionIds: new DecisionIds(Buffer.alloc(8, 7)),
         upstreams: {

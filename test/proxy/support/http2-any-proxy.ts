@@ -58,7 +58,7 @@ export class AnyProxy implements RequestServer {
     undefined
   readonly #options: AnyProxyOptions
   readonly #deadlines: Deadlines
-  readonly #rules = new HeaderRules('x-api-key')
+  readonly #rules = HeaderRules.inbound('x-api-key')
   readonly #server: Server
 
   private constructor(options: AnyProxyOptions) {

@@ -60,7 +60,7 @@ export class PlainProxy implements RequestServer {
   onFailure: () => void = () => undefined
   readonly #options: PlainProxyOptions
   readonly #deadlines: Deadlines
-  readonly #rules = new HeaderRules('x-api-key')
+  readonly #rules = HeaderRules.inbound('x-api-key')
   readonly #server: Server
 
   private constructor(options: PlainProxyOptions) {

@@ -72,7 +72,7 @@ class Bench {
         exchangeEnded: (outcome) => void this.outcomes.push(outcome),
       },
       {
-        rules: new HeaderRules('x-api-key'),
+        rules: HeaderRules.inbound('x-api-key'),
         deadlines: new Deadlines(this.clock),
         idleTimeoutMs,
         isOpenedByAny2xx: options.isOpenedByAny2xx ?? false,
