@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { toPem as listToPem } from '../support/revocation-list-writer.ts'
 
 export interface OpensslQuestion {
   readonly leaf: Buffer
@@ -9,6 +10,8 @@ export interface OpensslQuestion {
   readonly anchors: readonly Buffer[]
   readonly nowMs: number
   readonly isStrict: boolean
+  /** Revocation lists: with them every certificate must be known to be good. */
+  readonly lists?: readonly Buffer[]
 }
 
 export interface OpensslAnswer {
@@ -40,12 +43,21 @@ export class OpensslVerify {
 
   async ask(question: OpensslQuestion): Promise<OpensslAnswer> {
     const prefix = join(this.#directory, String(this.#questions++))
-    const file = async (name: string, ders: readonly Buffer[]) => {
-      await writeFile(`${prefix}-${name}`, ders.map(toPem).join(''))
+    const { lists } = question
+    const file = async (name: string, ders: readonly Buffer[], toText = toPem) => {
+      await writeFile(`${prefix}-${name}`, ders.map(toText).join(''))
       return `${prefix}-${name}`
     }
+    const revocation =
+      lists === undefined
+        ? []
+        : [
+            ...['-crl_check_all', '-extended_crl'],
+            ...(lists.length === 0 ? [] : ['-CRLfile', await file('lists', lists, listToPem)]),
+          ]
     return run([
       ...['verify', '-purpose', 'sslclient', '-partial_chain', '-no-CApath', '-no-CAstore'],
+      ...revocation,
       ...(question.isStrict ? ['-x509_strict'] : []),
       ...['-attime', String(Math.floor(question.nowMs / 1000))],
       ...['-CAfile', await file('anchors', question.anchors)],
