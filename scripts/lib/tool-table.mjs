@@ -89,6 +89,15 @@ export const toolTable = [
     whatFor: 'the workload of those cases',
   },
   {
+    name: 'websockets',
+    kind: 'pypi',
+    version: '17.4',
+    package: 'websockets',
+    commands: ['websockets'],
+    usable: { options: ['--version'], says: /^websockets 1[5-9]\./ },
+    whatFor: 'a WebSocket client that is not Node, with the Python that it is installed for',
+  },
+  {
     name: 'step-ca',
     kind: 'go',
     version: 'v0.30.2',
