@@ -24,6 +24,7 @@ const usableTools = {
   iptables: 'iptables v1.8.9 (nf_tables)',
   ip6tables: 'ip6tables v1.8.9 (nf_tables)',
   chromium: 'Chromium 150.0.1.1 built on Debian GNU/Linux 12',
+  websockets: 'websockets 17.4',
   java: 'openjdk 17.0.15 2025-04-15',
 }
 
