@@ -88,6 +88,22 @@ export default tseslint.config(
     },
   },
   {
+    files: ['src/admin/page/*.js'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        [
+          'document',
+          'location',
+          'fetch',
+          'setInterval',
+          'EventSource',
+          'FormData',
+          'URLSearchParams',
+        ].map((name) => [name, 'readonly']),
+      ),
+    },
+  },
+  {
     files: ['**/*.mjs'],
     languageOptions: {
       globals: {

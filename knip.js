@@ -9,6 +9,8 @@ export default {
     'test/support/*.mjs',
     'bench/**/*.{ts,mjs}',
     'examples/**/*.{ts,mjs}',
+    // The status page, which names its scripts in HTML.
+    'src/admin/page/page.js',
   ],
   project: ['**/*.{js,mjs,ts}'],
   // The types of a function's arguments and results are exported with it, used elsewhere or not.

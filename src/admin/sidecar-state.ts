@@ -6,7 +6,7 @@ export interface SidecarState {
   readonly version: string
   /** Milliseconds since 1970. */
   readonly startedMs: number
-  /** As configured: where callers connect to, and where their requests go. */
+  /** Where callers connect to, and where their requests go. */
   readonly listen: string
   readonly upstream: string
   /** Our own identity, expired or not; undefined: none was given to us, or it was taken back. */

@@ -8,18 +8,30 @@ export interface StaticFile {
 
 const types = {
   html: 'text/html; charset=utf-8',
+  css: 'text/css; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  svg: 'image/svg+xml',
 } as const
 
-const page: readonly (readonly [path: string, name: string, type: keyof typeof types])[] = [
-  ['/', 'index.html', 'html'],
+type Kind = keyof typeof types
+
+const names: readonly (readonly [name: string, kind: Kind])[] = [
+  ['index.html', 'html'],
+  ['style.css', 'css'],
+  ['page.js', 'js'],
+  ['decisions.js', 'js'],
+  ['explanation.js', 'js'],
+  ['status.js', 'js'],
+  ['elements.js', 'js'],
+  ['icon.svg', 'svg'],
 ]
 
 /** The files of the status page by their path; read once, at the start, and never again. */
 export function readStatusPage(): ReadonlyMap<string, StaticFile> {
   return new Map(
-    page.map(([path, name, type]) => [
-      path,
-      { type: types[type], body: readFileSync(new URL(`./page/${name}`, import.meta.url), 'utf8') },
+    names.map(([name, kind]) => [
+      name === 'index.html' ? '/' : `/${name}`,
+      { type: types[kind], body: readFileSync(new URL(`./page/${name}`, import.meta.url), 'utf8') },
     ]),
   )
 }

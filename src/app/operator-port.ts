@@ -27,7 +27,7 @@ const longestSaveMs = 2_000
 export interface ShownParts {
   readonly sidecar: Pick<
     Sidecar,
-    'svid' | 'trust' | 'missing' | 'connections' | 'describeConnections'
+    'svid' | 'trust' | 'missing' | 'ports' | 'connections' | 'describeConnections'
   >
   readonly reload: () => Promise<void>
   /** Whether the Workload API answers. */
@@ -112,7 +112,7 @@ export class OperatorPort implements DecisionObserver {
     return {
       version,
       startedMs: this.#startedMs,
-      listen: formatAddress(config.inbound.listen),
+      listen: formatAddress({ ...config.inbound.listen, port: sidecar.ports.inbound }),
       upstream: formatAddress(config.inbound.upstream),
       svid: () => sidecar.svid,
       identitySource: () => sourceOf(config, isConnected()),
