@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { messageOf, PosternError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
+import type { MetricFormat } from '../telemetry/metric-text.ts'
 
 /** What is not there yet, or no more, for the sidecar to take requests (DESIGN.md 9). */
 export interface Readiness {
@@ -14,8 +15,8 @@ export interface HealthServerOptions {
   /** 0 lets the system choose. */
   readonly port: number
   readonly readiness: Readiness
-  /** All metrics in the Prometheus text format 0.0.4. */
-  readonly metrics: () => Promise<string>
+  /** All metrics in this format. */
+  readonly metrics: (format: MetricFormat) => Promise<string>
   readonly logger: Logger
   /** Longest wait for a whole request, also the first of a connection; milliseconds, looked at every second. Default 5000. */
   readonly requestTimeoutMs?: number
@@ -40,7 +41,7 @@ export class HealthServer {
   readonly #server: Server
   readonly #options: HealthServerOptions
   #closing: Promise<void> | undefined
-  #scrape: Promise<string> | undefined
+  readonly #scrapes: { [Format in MetricFormat]?: Promise<string> | undefined } = {}
 
   private constructor(options: HealthServerOptions) {
     this.#options = options
@@ -117,7 +118,7 @@ export class HealthServer {
     }
   }
 
-  async #replyTo({ method, url = '' }: IncomingMessage): Promise<Reply> {
+  async #replyTo({ method, url = '', headers }: IncomingMessage): Promise<Reply> {
     const path = url.split('?', 1)[0]
     if (path !== '/livez' && path !== '/readyz' && path !== '/metrics') {
       return { status: 404, body: json({ status: 'not found' }) }
@@ -131,14 +132,19 @@ export class HealthServer {
       case '/readyz':
         return readinessReply(this.#options.readiness.missing())
       case '/metrics':
-        return { status: 200, body: await this.#metrics(), type: prometheusText }
+        return this.#metrics(formatFor(headers.accept))
     }
   }
 
+  async #metrics(format: MetricFormat): Promise<Reply> {
+    return { status: 200, body: await this.#scrape(format), type: metricTypes[format] }
+  }
+
   /** Scrapes at the same time share one text, which may be megabytes. */
-  #metrics(): Promise<string> {
-    this.#scrape ??= this.#options.metrics().finally(() => (this.#scrape = undefined))
-    return this.#scrape
+  #scrape(format: MetricFormat): Promise<string> {
+    return (this.#scrapes[format] ??= this.#options
+      .metrics(format)
+      .finally(() => (this.#scrapes[format] = undefined)))
   }
 }
 
@@ -149,7 +155,25 @@ interface Reply {
   readonly allow?: string
 }
 
-const prometheusText = 'text/plain; version=0.0.4; charset=utf-8'
+const metricTypes: Readonly<Record<MetricFormat, string>> = {
+  prometheus: 'text/plain; version=0.0.4; charset=utf-8',
+  openmetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
+}
+
+/** OpenMetrics for who asks for it by name, and for nothing else more eagerly. */
+function formatFor(accept = ''): MetricFormat {
+  const openMetrics = /application\/openmetrics-text(?:;(?!version=0)[^,]*)?(?=,|$)/i.exec(accept)
+  if (openMetrics === null) return 'prometheus'
+  const plain = /text\/plain[^,]*/i.exec(accept)
+  return weightOf(openMetrics[0]) > 0 && weightOf(openMetrics[0]) >= weightOf(plain?.[0])
+    ? 'openmetrics'
+    : 'prometheus'
+}
+
+/** RFC 9110 12.4.2; 0 for what is not named. */
+function weightOf(range: string | undefined): number {
+  return range === undefined ? 0 : Number(/;\s*q=([\d.]+)/.exec(range)?.[1] ?? 1)
+}
 
 function readinessReply(missing: readonly string[]): Reply {
   return missing.length === 0

@@ -6,6 +6,7 @@ import type { InjectOptions } from '../injector/pod/inject.ts'
 import { WebhookServer } from '../injector/webhook/webhook-server.ts'
 import type { X509Svid } from '../spiffe/x509-svid.ts'
 import { LabelledMetric } from '../telemetry/labelled-metric.ts'
+import { endOfMetrics } from '../telemetry/metric-text.ts'
 import { CertificateFiles } from './certificate-files.ts'
 import { OwnIdentity } from './own-identity.ts'
 import { followWorkloadApi } from './workload-api-identity.ts'
@@ -106,7 +107,7 @@ class RunningWebhook {
     const healthServer = await HealthServer.start({
       ...health,
       readiness: { missing: () => [...this.#missing] },
-      metrics: () => Promise.resolve(this.#admissions.text()),
+      metrics: (format) => Promise.resolve(this.#admissions.text(format) + endOfMetrics(format)),
       logger,
     })
     this.#started.push(healthServer)

@@ -216,7 +216,7 @@ export class Sidecar {
       ...config.health.listen,
       logger: this.#options.logger,
       readiness: this,
-      metrics: () => telemetry.metricsText(),
+      metrics: (format) => telemetry.metricsText(format),
     })
     this.#inbound = await InboundServer.start({
       context: this.#inboundContext(),

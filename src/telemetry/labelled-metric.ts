@@ -1,6 +1,7 @@
 import {
   describeMetric,
   type MetricDescription,
+  type MetricFormat,
   renderLabels,
   renderSample,
 } from './metric-text.ts'
@@ -36,8 +37,8 @@ export class LabelledMetric<Labels extends readonly string[]> {
     this.#values.clear()
   }
 
-  text(): string {
-    let text = describeMetric(this.#description)
+  text(format: MetricFormat): string {
+    let text = describeMetric(this.#description, format)
     for (const [labels, value] of this.#values) {
       text += renderSample(this.#description.name, labels, value)
     }

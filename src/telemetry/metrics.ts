@@ -1,7 +1,13 @@
 import { setImmediate } from 'node:timers/promises'
 import { DecisionCounter } from './decision-counter.ts'
 import { LabelledMetric } from './labelled-metric.ts'
-import { describeMetric, type MetricDescription } from './metric-text.ts'
+import {
+  describeMetric,
+  endOfMetrics,
+  inFormat,
+  type MetricDescription,
+  type MetricFormat,
+} from './metric-text.ts'
 import { RequestHistogram } from './request-histogram.ts'
 import { OutboundMetrics } from './outbound-metrics.ts'
 import type { LostSpansReason } from './span-pipeline.ts'
@@ -194,21 +200,21 @@ export class Metrics {
     this.#spansDropped.add(spans, reason)
   }
 
-  /** The Prometheus text format 0.0.4. Lets the event loop go on between slices: one scrape may be megabytes. */
-  async text(): Promise<string> {
+  /** All of them as text. Lets the event loop go on between slices: one scrape may be megabytes. */
+  async text(format: MetricFormat = 'prometheus'): Promise<string> {
     let text = ''
     for (const family of [this.decisions, this.requests, this.outbound.requests]) {
-      text += describeMetric(family.description)
+      text += describeMetric(family.description, format)
       let slices = 0
       for (const slice of family.samples()) {
-        text += slice
+        text += inFormat(slice, format)
         if (++slices % slicesPerTurn === 0) await setImmediate()
       }
     }
-    return text + this.#rest()
+    return text + this.#rest(format) + endOfMetrics(format)
   }
 
-  #rest(): string {
+  #rest(format: MetricFormat): string {
     return [
       this.#connections,
       this.#handshakes,
@@ -225,9 +231,9 @@ export class Metrics {
       this.#auditWritable,
       this.#spansDropped,
     ]
-      .map((metric) => metric.text())
+      .map((metric) => metric.text(format))
       .join('')
-      .concat(this.outbound.text())
+      .concat(this.outbound.text(format))
   }
 }
 

@@ -1,4 +1,5 @@
 import { LabelledMetric } from './labelled-metric.ts'
+import type { MetricFormat } from './metric-text.ts'
 import { RequestHistogram } from './request-histogram.ts'
 import { type ConnectionProtocol, type RecordedDecision, upstreamOf } from './telemetry.ts'
 
@@ -32,7 +33,7 @@ export class OutboundMetrics {
     this.#connections.add(change, protocol)
   }
 
-  text(): string {
-    return this.#decisions.text() + this.#connections.text()
+  text(format: MetricFormat): string {
+    return this.#decisions.text(format) + this.#connections.text(format)
   }
 }

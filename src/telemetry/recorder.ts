@@ -5,6 +5,7 @@ import type { Logger } from '../core/logger.ts'
 import { AuditLines } from './audit-line.ts'
 import { AuditLog, type AuditSink } from './audit-log.ts'
 import { type Environment, readTracingSettings } from './environment.ts'
+import type { MetricFormat } from './metric-text.ts'
 import { Metrics } from './metrics.ts'
 import {
   type BundleValidity,
@@ -170,8 +171,8 @@ export class Recorder implements Telemetry {
     this.#metrics.configReload(file, result)
   }
 
-  metricsText(): Promise<string> {
-    return this.#metrics.text()
+  metricsText(format?: MetricFormat): Promise<string> {
+    return this.#metrics.text(format)
   }
 
   async flush(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Decision } from '../policy/decision.ts'
+import type { MetricFormat } from './metric-text.ts'
 import type { PeerDecision } from '../policy/peer-decision.ts'
 import type { Peer } from '../policy/peer.ts'
 
@@ -176,8 +177,8 @@ export interface Telemetry {
   reevaluated(result: ReevaluationResult, count?: number): void
   configReload(file: ConfigFile, result: ConfigReloadResult): void
 
-  /** All metrics in the Prometheus text format 0.0.4. */
-  metricsText(): Promise<string>
+  /** All metrics; default: the Prometheus text format 0.0.4. */
+  metricsText(format?: MetricFormat): Promise<string>
   /** Hands everything collected to the audit log's file and to the exporter; bounded in time, never rejects. */
   flush(): Promise<void>
   /** Closes and opens the audit log's file again, after it was rotated. */

@@ -14,7 +14,7 @@ interface Answer {
 describe('the health server', () => {
   let server: HealthServer
   let missing: string[]
-  let metrics: () => Promise<string>
+  let metrics: (format: string) => Promise<string>
   const logger = new CapturingLogger()
 
   beforeEach(async () => {
@@ -32,7 +32,7 @@ describe('the health server', () => {
       host: '127.0.0.1',
       port: 0,
       readiness: { missing: () => missing },
-      metrics: () => metrics(),
+      metrics: (format) => metrics(format),
       logger,
       ...options,
     })
@@ -66,6 +66,32 @@ describe('the health server', () => {
       socket.on('error', () => undefined)
       socket.on('close', () => resolve(received))
       socket.write(bytes)
+    })
+  }
+
+  for (const [accept, format] of [
+    [undefined, 'prometheus'],
+    ['*/*', 'prometheus'],
+    ['text/plain', 'prometheus'],
+    ['application/openmetrics-text', 'openmetrics'],
+    ['application/openmetrics-text; version=1.0.0; charset=utf-8', 'openmetrics'],
+    ['application/openmetrics-text;version=0.0.1', 'prometheus'],
+    ['application/openmetrics-text;q=0.3,text/plain;q=0.5', 'prometheus'],
+    ['application/openmetrics-text;q=0', 'prometheus'],
+    [
+      'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
+      'openmetrics',
+    ],
+  ] as const) {
+    it(`answers ${accept ?? 'no Accept'} with metrics in ${format}`, async () => {
+      metrics = (asked) => Promise.resolve(`${asked}\n`)
+      const answer = await ask('/metrics', 'GET', accept === undefined ? {} : { accept })
+      assert.equal(answer.body, `${format}\n`)
+      const type =
+        format === 'prometheus'
+          ? /^text\/plain; version=0\.0\.4/
+          : /^application\/openmetrics-text; version=1\.0\.0/
+      assert.match(String(answer.headers['content-type']), type)
     })
   }
 

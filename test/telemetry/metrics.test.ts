@@ -45,6 +45,19 @@ describe('metrics', () => {
     assert.deepEqual(types, expected)
   })
 
+  it('are the same numbers in OpenMetrics, where counters, units, bounds and the end look otherwise', async () => {
+    metrics.requests.observe('payments', 200, 3)
+    const plain = await metrics.text()
+    const open = await metrics.text('openmetrics')
+    assert.match(open, /# TYPE postern_handshakes counter\npostern_handshakes_total\{/)
+    assert.match(open, /# UNIT postern_request_duration_seconds seconds\n/)
+    assert.match(open, /,le="1\.0"\}/)
+    assert.ok(open.endsWith('\n# EOF\n'))
+    const samples = (text: string) => text.replaceAll('le="1.0"', 'le="1"').match(/^[^#].*$/gm)
+    const whole = open.replaceAll('le="5.0"', 'le="5"').replaceAll('le="10.0"', 'le="10"')
+    assert.deepEqual(samples(whole), samples(plain))
+  })
+
   it('have a zero for every label that is known beforehand', async () => {
     const samples = await allSamples()
     for (const sample of [
