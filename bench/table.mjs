@@ -72,6 +72,13 @@ export const benchmarks = [
     measures: 'seconds and memory of deciding 100,000 and 1,000,000 lines of an audit log again',
   },
   {
+    name: 'revocation',
+    file: 'revocation.ts',
+    options: '[entries=100000]',
+    needsBuild: true,
+    measures: 'pauses of the event loop and memory while large revocation lists are renewed',
+  },
+  {
     name: 'rotation',
     file: 'rotation.ts',
     options: '[rotations=10000]',

@@ -209,6 +209,14 @@ describe('RevocationList', () => {
     )
   })
 
+  it('is read in steps, none of which reads many entries', () => {
+    const entries = Array.from({ length: 20_000 }, (_, i) => ({ serial: BigInt(i) }))
+    const steps = RevocationList.read(write({ entries }))
+    let taken = 0
+    while (steps.next().done !== true) taken++
+    assert.ok(taken > 100, `${taken} steps`)
+  })
+
   it('knows its signer, and asks each key once', async () => {
     const list = readWith({})
     const twin = await TestCa.root('partner-b')
