@@ -10,7 +10,7 @@ import type { ClientIdentity } from './client-identity.ts'
 import type { OutboundContext, OutboundRoute } from './context.ts'
 import { JudgedPeer } from './judged-peer.ts'
 import type { DialedPeer, DialFailure, PeerDial, PeerDialer } from './peer-dialer.ts'
-import { identityMarginMs, nobody } from './peer-pool.ts'
+import { identityMarginMs, nobody, unrecorded } from './peer-pool.ts'
 import { recordEnd } from './record-end.ts'
 
 export interface OutboundTunnelOptions {
@@ -56,6 +56,10 @@ export class OutboundTunnel implements LiveConnection {
     const { identity, dialer, socket } = options
     if (identity === undefined) {
       tunnel.#refuse(tunnel.#denial('identity_unavailable', 'this sidecar holds no unexpired SVID'))
+      return tunnel
+    }
+    if (!options.context.telemetry.canRecord) {
+      tunnel.#refuse(tunnel.#denial('audit_unavailable', unrecorded))
       return tunnel
     }
     tunnel.#dial = dialer.dial(identity, {

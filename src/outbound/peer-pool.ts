@@ -15,6 +15,9 @@ import { type PeerCall, WaitingCall } from './waiting-call.ts'
 export const identityMarginMs = 2_000
 const identityCheckMs = 1_000
 
+/** `audit.required`: fails closed, as for callers. */
+export const unrecorded = 'the audit log, which is required, cannot be written'
+
 /** What is recorded where no peer was reached. */
 export const nobody: Peer = { kind: 'anonymous' }
 
@@ -56,6 +59,10 @@ export class PeerPool {
 
   /** Begins a request. Its decision comes to the call, its reply to `call.reply`, both possibly before this returns. */
   open(call: PeerCall): RequestSink {
+    if (!this.#context.telemetry.canRecord) {
+      this.#deny(call, 'audit_unavailable', unrecorded)
+      return discardedRequest
+    }
     const sink = this.#identity === undefined ? undefined : this.#openOnLive(call)
     if (sink !== undefined) return sink
     if (this.#identity === undefined || this.#isClosed) {

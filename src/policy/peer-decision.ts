@@ -11,6 +11,7 @@ import type { TrustState } from './trust-state.ts'
  */
 export type PeerDenyReason =
   | 'identity_unavailable'
+  | 'audit_unavailable'
   | 'peer_untrusted'
   | 'peer_unexpected'
   | 'handshake_failed'
@@ -144,6 +145,7 @@ const noIdentity = 'this sidecar holds no unexpired SVID'
 
 const statusOf: Readonly<Record<PeerDenyReason, PeerDenial['status']>> = {
   identity_unavailable: 503,
+  audit_unavailable: 503,
   peer_untrusted: 502,
   peer_unexpected: 502,
   handshake_failed: 502,
@@ -162,6 +164,7 @@ const allowedSteps: readonly Step[] = [
 
 const stepOf: Readonly<Record<PeerDenyReason, readonly [Step['name'], readonly Step[]]>> = {
   identity_unavailable: ['identity', []],
+  audit_unavailable: ['audit', [identityHeld]],
   upstream_unavailable: ['connect', [identityHeld]],
   upstream_timeout: ['connect', [identityHeld]],
   handshake_failed: ['connect', [identityHeld]],

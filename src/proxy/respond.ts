@@ -87,6 +87,7 @@ const failures: Readonly<Record<UpstreamFailureReason, { status: number; detail:
 /** What the workload may know of its own call; it learns which check failed, because it is its operator who has to mend it. */
 const peerDenials: Readonly<Record<PeerDenyReason, string>> = {
   identity_unavailable: 'this sidecar holds no valid identity to present at the moment',
+  audit_unavailable: 'this sidecar cannot record what it would allow at the moment',
   peer_untrusted: 'the other end proved no identity that is trusted here',
   peer_unexpected: 'the other end is somebody else than this listener expects',
   handshake_failed: 'the TLS handshake with the other end failed',

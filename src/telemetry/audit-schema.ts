@@ -44,6 +44,7 @@ const denyReasons = wordsOf<DenyReason>({
 })
 const peerDenyReasons = wordsOf<PeerDenyReason>({
   identity_unavailable: true,
+  audit_unavailable: true,
   peer_untrusted: true,
   peer_unexpected: true,
   handshake_failed: true,

@@ -56,7 +56,7 @@ const allows: Readonly<Record<AllowReason, 'allow'>> = {
 }
 /** Those that are no denial of a caller and no failure of the workload. */
 const peerDenials: Readonly<
-  Record<Exclude<PeerDenyReason, 'identity_unavailable' | UpstreamFailureReason>, '502'>
+  Record<Exclude<PeerDenyReason, DenyReason | UpstreamFailureReason>, '502'>
 > = {
   peer_untrusted: '502',
   peer_unexpected: '502',
