@@ -17,11 +17,16 @@ const minute = 60_000
 const suites = {
   check: { run: runCheckSuite },
   build: { run: runBuild },
-  unit: { run: mocha({ folder: 'test', without: 'test/e2e', minutes: 10 }) },
+  unit: { run: mocha({ folder: 'test', without: ['test/e2e'], minutes: 10 }) },
   e2e: {
-    run: mocha({ folder: 'test/e2e', without: 'test/e2e/spire', minutes: 15 }),
+    run: mocha({
+      folder: 'test/e2e',
+      without: ['test/e2e/spire', 'test/e2e/kubernetes'],
+      minutes: 15,
+    }),
     needsBuild: true,
   },
+  kubernetes: { run: mocha({ folder: 'test/e2e/kubernetes', minutes: 5 }), needsBuild: true },
   spire: { run: mocha({ folder: 'test/e2e/spire', minutes: 15 }), needsBuild: true },
 }
 

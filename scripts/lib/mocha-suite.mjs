@@ -9,13 +9,13 @@ const minute = 60_000
  * Runs the tests below `folder` in their own process, bounded in time, and resolves to the suite's result. A process
  * that does not come to its end, or ends badly after its tests passed, counts as one failure more.
  */
-export async function runMochaSuite({ name, folder, without, minutes, env }) {
+export async function runMochaSuite({ name, folder, without = [], minutes, env }) {
   const scratch = mkdtempSync(join(tmpdir(), 'postern-test-'))
   const counts = join(scratch, 'counts.jsonl')
   const options = [
     join(root, 'node_modules/mocha/bin/mocha.js'),
     '--reporter=test/support/reporter.mjs',
-    ...(without === undefined ? [] : [`--ignore=${without}/**`]),
+    ...without.map((other) => `--ignore=${other}/**`),
     folder,
   ]
   const ended = await run(process.execPath, options, {

@@ -132,6 +132,9 @@ describe('npm test', function () {
 })
 
 /** As little of a checkout as the scripts need: themselves, the settings, and one source file to build. */
+/** What every run of mocha loads. */
+const support = ['reporter.mjs', 'skip.ts', 'fuzz-seed.ts'].map((name) => `test/support/${name}`)
+
 function makeCheckout(): string {
   const checkout = mkdtempSync(join(tmpdir(), 'postern-checkout-'))
   const copied = [
@@ -141,7 +144,7 @@ function makeCheckout(): string {
     'tsconfig.json',
     'tsconfig.build.json',
   ]
-  for (const path of [...copied, 'test/support/reporter.mjs', 'test/support/skip.ts']) {
+  for (const path of [...copied, ...support]) {
     cpSync(join(root, path), join(checkout, path), { recursive: true })
   }
   symlinkSync(join(root, 'node_modules'), join(checkout, 'node_modules'))
