@@ -36,6 +36,7 @@ export function federationRows(world: () => TrustWorld): void {
     assert.deepEqual(await own.call(), [200, 200])
     assert.equal(after.epoch, epoch + 1)
     assert.deepEqual(after.reevaluated, { kept: 2, ended: 0 })
+    await sidecar.untilMissing()
   })
 
   it('follows the CA of the other trust domain, and ends whom only the old one vouched for', async () => {
@@ -64,6 +65,7 @@ export function federationRows(world: () => TrustWorld): void {
     assert.deepEqual(await own.call(), [200, 200])
     await assertRefused(sidecar.caller(oldCaller), 'issuer_unknown')
     assert.equal((await sidecar.metrics()).reevaluated.ended, 2)
+    await sidecar.untilMissing()
   })
 
   it('ends the callers of another trust domain when it is federated no more, and nobody else', async () => {
@@ -89,9 +91,23 @@ export function federationRows(world: () => TrustWorld): void {
     assert.equal(after.epoch, before.epoch + 1)
     const { kept, ended } = before.reevaluated
     assert.deepEqual(after.reevaluated, { kept: kept + 4, ended: ended + 4 })
+    await assertRecorded(sidecar, 4)
     await assertRefused(sidecar.caller(identity), 'trust_domain_unknown')
     await sidecar.untilMissing()
   })
+}
+
+/** Each connection that ended has a record of its own, with the reason that held before. */
+async function assertRecorded({ postern }: GuardedWorkload, connections: number): Promise<void> {
+  const recorded = () => postern.audit.filter(({ error }) => error === 'trust_changed')
+  await postern.until('all are recorded', () => recorded().length === connections)
+  for (const line of recorded()) {
+    assert.deepEqual(
+      [line.decision.reason, line['previous_reason']],
+      ['trust_domain_unknown', 'svid_trust_domain'],
+    )
+  }
+  assert.equal(new Set(recorded().map(({ id }) => id)).size, connections)
 }
 
 /** The bundle may come a moment after the SVID. */

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { parsePemCertificates } from '../../../../src/x509/pem.ts'
 import { Certificate } from '../../../../src/x509/certificate.ts'
 import type { Caller, CallerIdentity } from '../../support/caller.ts'
+import { assertProblem } from '../../support/problem.ts'
 import { assertNoHandshake, assertRefused } from './assert-refused.ts'
 import { GuardedWorkload } from './guarded-workload.ts'
 import { checkoutId, ownDomain, paymentsId, type TrustWorld } from './trust-world.ts'
@@ -74,6 +75,7 @@ export function rotationRows(world: () => TrustWorld): void {
     assert.deepEqual(after.reevaluated, { kept: 4 + 2, ended: 4 })
     await assertRefused(sidecar.caller(oldCaller), 'issuer_unknown')
     assert.equal((await sidecar.caller(newCaller).call()).status, 200)
+    await sidecar.untilMissing()
   })
 
   it('serves with the SVID of its hint, and with no other', async () => {
@@ -85,14 +87,22 @@ export function rotationRows(world: () => TrustWorld): void {
     await using sidecar = await GuardedWorkload.start(endpoint, { hint: 'external' })
     const caller = sidecar.caller(await world().mint(checkoutId))
     assert.deepEqual((await leafOfSidecar(caller)).uriNames, [outside.spiffeId])
+    const live = await caller.open('h2')
+    assert.equal((await live.call()).status, 200)
 
     await endpoint.remove(outside.spiffeId)
     await sidecar.untilMissing('identity')
     await assertNoHandshake(caller)
+    assertProblem(await live.call(), 503, 'identity_unavailable')
+    assert.equal((await sidecar.metrics()).svidNotAfterSeconds, 0)
 
     await endpoint.register(outside)
     await sidecar.untilMissing()
     assert.deepEqual((await leafOfSidecar(caller)).uriNames, [outside.spiffeId])
+    assert.equal((await live.call()).status, 200)
+    live.close()
+    const labels = { spiffe_id: outside.spiffeId }
+    assert.ok((await sidecar.postern.metric('postern_svid_not_after_seconds', labels)) > 0)
   })
 }
 
