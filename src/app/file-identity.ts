@@ -62,8 +62,8 @@ export class FileIdentity {
   }
 }
 
-/** Throws `PosternError`. */
-function readSvid(certificateFile: string, keyFile: string): X509Svid {
+/** Reads an SVID and its private key. Throws `PosternError`. */
+export function readSvid(certificateFile: string, keyFile: string): X509Svid {
   const certificates = parsePemCertificates(readTextFile(certificateFile, maxFileBytes))
   return X509Svid.parse({ certificates, privateKeyDer: readPrivateKey(keyFile) })
 }

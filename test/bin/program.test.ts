@@ -95,7 +95,14 @@ describe('the command line', () => {
 
   it('finds good files good, and warns where something is probably not meant', async () => {
     await createKey('--append', at('api-keys.yaml'))
-    const { code, out } = await run('check', '--config', at('postern.yaml'), '-o', 'json')
+    const { code, out } = await run(
+      'check',
+      '--files-only',
+      '--config',
+      at('postern.yaml'),
+      '-o',
+      'json',
+    )
     assert.equal(code, 0)
     const levels = (JSON.parse(out) as { level: string }[]).map(({ level }) => level)
     assert.deepEqual([...new Set(levels)], ['ok'])
@@ -112,7 +119,7 @@ describe('the command line', () => {
 
   it('says that a sidecar which does not run is not ready', async () => {
     await writeFile(at('live.yaml'), `${config}health: { listen: '127.0.0.1:1' }\n`)
-    const { code, out } = await run('check', '--live', '--config', at('live.yaml'))
+    const { code, out } = await run('check', '--live', '--files-only', '--config', at('live.yaml'))
     assert.equal(code, 2)
     assert.match(out, /× the sidecar at 127\.0\.0\.1:1 does not answer/)
   })
@@ -154,7 +161,7 @@ authorities:
   b: { certificates: b.pem, crl: [b.crl], crlRequired: ${crlRequired} }
 `,
       )
-    const check = () => run('check', '--config', at('crl.yaml'))
+    const check = () => run('check', '--files-only', '--config', at('crl.yaml'))
     const explain = () =>
       run(
         ...['explain', '--config', at('crl.yaml'), '--cert', at('b-chain.pem')],
