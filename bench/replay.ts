@@ -65,10 +65,10 @@ async function measure(products: string, block: Buffer, blocks: number): Promise
   const output = textOf(child)
   let peakMiB = 0
   for (let i = 0; i < blocks; i++) {
-    if (child.stdin?.write(block) === false) await once(child.stdin, 'drain')
+    if (!child.stdin.write(block)) await once(child.stdin, 'drain')
     peakMiB = Math.max(peakMiB, await peakOf(child))
   }
-  child.stdin?.end()
+  child.stdin.end()
   const summary = JSON.parse(await output) as { replayed: number; changed: object }
   const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1)
   const { replayed, changed } = summary

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { findOnPath } from './find-on-path.mjs'
 import { link, folderOf, markCached, prepareFolder } from './tool-cache.mjs'
@@ -12,6 +12,7 @@ const minute = 60_000
  */
 export const installers = {
   go: { install: installGo, inCache: (command) => command },
+  'otel-collector': { install: installCollector, inCache: (command) => command },
   kubernetes: { install: installKubernetes, inCache: (command) => command },
   debian: { install: installDebian },
   'debian-unpacked': { install: unpackDebian, inCache: (command) => join('usr/bin', command) },
@@ -32,6 +33,31 @@ async function installGo(tool) {
     const env = { ...process.env, GOBIN: folder, CGO_ENABLED: '0' }
     await must('go', ['install', `${tool.package}@${tool.version}`], { minutes: 20, env })
     renameSync(join(folder, basename(tool.package)), join(folder, tool.commands[0]))
+  })
+}
+
+/** `components` of the tool become a builder file; the builder of the collector is built first, and builds it. */
+async function installCollector(tool) {
+  await intoFolder(tool, async (folder) => {
+    const env = { ...process.env, GOBIN: folder, CGO_ENABLED: '0' }
+    await must('go', ['install', `${tool.package}@${tool.version}`], { minutes: 10, env })
+    const { receivers, exporters, providers } = tool.components
+    const modules = (list) => list.map((gomod) => ({ gomod }))
+    const dist = { name: tool.commands[0], output_path: './build' }
+    const file = join(folder, 'builder.yaml')
+    // JSON is YAML.
+    writeFileSync(
+      file,
+      JSON.stringify({
+        dist,
+        conf_resolver: { default_uri_scheme: 'file' },
+        receivers: modules(receivers),
+        exporters: modules(exporters),
+        providers: modules(providers),
+      }),
+    )
+    await must(join(folder, 'builder'), ['--config', file], { minutes: 15, env, cwd: folder })
+    renameSync(join(folder, 'build', tool.commands[0]), join(folder, tool.commands[0]))
   })
 }
 

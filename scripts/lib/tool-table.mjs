@@ -4,6 +4,7 @@
  *
  * - `go`: built by `go install package@version`; the binary is named like the last part of `package`
  * - `kubernetes`: a program of k8s.io/kubernetes, which no `go install` can build, because it names its own parts by version 0
+ * - `otel-collector`: built by the collector's own builder from `components`
  * - `debian`: installed for the whole machine by apt-get, which needs root
  * - `debian-unpacked`: only unpacked into the cache, because installing it would start a service
  * - `pypi`: a virtual environment of its own
@@ -114,6 +115,19 @@ export const toolTable = [
     commands: ['step'],
     usable: { options: ['version'], says: /^Smallstep CLI\// },
     whatFor: 'what asks that CA for certificates, renews them and writes them to files',
+  },
+  {
+    name: 'otel-collector',
+    kind: 'otel-collector',
+    version: 'v0.150.0',
+    package: 'go.opentelemetry.io/collector/cmd/builder',
+    components: {
+      receivers: ['go.opentelemetry.io/collector/receiver/otlpreceiver v0.150.0'],
+      exporters: ['go.opentelemetry.io/collector/exporter/debugexporter v0.150.0'],
+      providers: ['go.opentelemetry.io/collector/confmap/provider/fileprovider v1.56.0'],
+    },
+    commands: ['otelcol-postern'],
+    whatFor: 'a real receiver of our spans, over HTTP and gRPC',
   },
   {
     name: 'kube-apiserver',

@@ -41,7 +41,7 @@ export class HealthServer {
   readonly #server: Server
   readonly #options: HealthServerOptions
   #closing: Promise<void> | undefined
-  readonly #scrapes: { [Format in MetricFormat]?: Promise<string> | undefined } = {}
+  readonly #scrapes: Partial<Record<MetricFormat, Promise<string> | undefined>> = {}
 
   private constructor(options: HealthServerOptions) {
     this.#options = options

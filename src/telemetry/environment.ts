@@ -18,10 +18,11 @@ export interface TracingSettings {
 export type ExporterSettings =
   { readonly kind: 'none' } | { readonly kind: 'console' } | OtlpExporterSettings
 
-/** OTLP over HTTP with protobuf. */
+/** OTLP. */
 export interface OtlpExporterSettings {
   readonly kind: 'otlp'
-  /** Where spans are posted to, path included. */
+  readonly protocol: OtlpProtocol
+  /** Where spans are posted to, path included; with gRPC scheme, host and port alone count. */
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly timeoutMs: number
@@ -29,6 +30,8 @@ export interface OtlpExporterSettings {
   /** PEM files for https. */
   readonly files: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 }
+
+export type OtlpProtocol = 'http/protobuf' | 'grpc'
 
 export interface SamplingSettings {
   /** The answer where nobody above has decided. */
@@ -152,18 +155,12 @@ function readExporter(variables: Variables): ExporterSettings {
 }
 
 function readOtlp(variables: Variables): ExporterSettings {
-  const url = readEndpoint(variables)
+  const protocol = readProtocol(variables)
+  const url = readEndpoint(variables, protocol)
   if (url === undefined) return none
-  const protocol = variables.find(
-    'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL',
-    'OTEL_EXPORTER_OTLP_PROTOCOL',
-  )
-  if (protocol !== undefined && protocol.text.toLowerCase() !== 'http/protobuf') {
-    // The endpoint of another protocol would not understand us, but only its owner knows whether it also speaks this one.
-    variables.refuse(protocol.name, 'http/protobuf, which is what is sent')
-  }
   return {
     kind: 'otlp',
+    protocol,
     url,
     headers: readHeaders(variables),
     timeoutMs: variables.count(
@@ -175,14 +172,27 @@ function readOtlp(variables: Variables): ExporterSettings {
   }
 }
 
-const defaultEndpoint = 'http://localhost:4318'
+function readProtocol(variables: Variables): OtlpProtocol {
+  const found = variables.find('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL')
+  const word = found?.text.toLowerCase() ?? 'http/protobuf'
+  if (word === 'http/protobuf' || word === 'grpc') return word
+  // The endpoint of another protocol would not understand us, but only its owner knows whether it also speaks this one.
+  variables.refuse(found?.name ?? '', 'one of http/protobuf, grpc; http/protobuf is what is sent')
+  return 'http/protobuf'
+}
+
+const defaultEndpoints: Readonly<Record<OtlpProtocol, string>> = {
+  'http/protobuf': 'http://localhost:4318',
+  grpc: 'http://localhost:4317',
+}
 
 /** The variable of the signal is taken as it is, the general one gets the signal's path (OTLP Exporter, "Endpoint URLs"). */
-function readEndpoint(variables: Variables): string | undefined {
+function readEndpoint(variables: Variables, protocol: OtlpProtocol): string | undefined {
   const own = variables.find('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT')
   if (own !== undefined) return httpUrl(variables, own.name, own.text)
   const base = variables.find('OTEL_EXPORTER_OTLP_ENDPOINT')
-  const text = base?.text ?? defaultEndpoint
+  const text = base?.text ?? defaultEndpoints[protocol]
+  if (protocol === 'grpc') return httpUrl(variables, base?.name ?? '', text)
   return httpUrl(
     variables,
     base?.name ?? '',

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
+import { type ChannelCredentials, credentials, Metadata } from '@grpc/grpc-js'
+import { OTLPTraceExporter as GrpcTraceExporter } from '@opentelemetry/exporter-trace-otlp-grpc'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import type { SpanExporter } from '@opentelemetry/sdk-trace'
 import { messageOf } from '../core/errors.ts'
@@ -25,18 +27,52 @@ export function otlpSink(
   batch: BatchSettings,
   logger: Logger,
 ): SpanSink {
+  return settings.protocol === 'grpc'
+    ? grpcSink(settings, batch, logger)
+    : httpSink(settings, batch, logger)
+}
+
+function httpSink(settings: OtlpExporterSettings, batch: BatchSettings, logger: Logger): SpanSink {
   const agent = createAgent(settings, logger)
   const exporter = new OTLPTraceExporter({
     url: settings.url,
     headers: { ...settings.headers },
+    ...commonOptions(settings, batch),
+    httpAgentOptions: () => Promise.resolve(agent),
+  })
+  return { exporter, disconnect: () => agent.destroy() }
+}
+
+/** Each call has its own deadline, so that there is nothing to cut: `shutdown` of the exporter closes its channel. */
+function grpcSink(settings: OtlpExporterSettings, batch: BatchSettings, logger: Logger): SpanSink {
+  const metadata = new Metadata()
+  for (const [name, value] of Object.entries(settings.headers)) metadata.set(name, value)
+  const exporter = new GrpcTraceExporter({
+    url: settings.url,
+    metadata,
+    ...commonOptions(settings, batch),
+    credentials: createCredentials(settings, logger),
+  })
+  return { exporter, disconnect: () => undefined }
+}
+
+function createCredentials(settings: OtlpExporterSettings, logger: Logger): ChannelCredentials {
+  if (settings.url.startsWith('http:')) return credentials.createInsecure()
+  const { ca, key, cert } = readFiles(settings.files, logger)
+  // gRPC takes a key and its certificate together, or neither.
+  return key === undefined || cert === undefined
+    ? credentials.createSsl(ca)
+    : credentials.createSsl(ca, key, cert)
+}
+
+function commonOptions(settings: OtlpExporterSettings, batch: BatchSettings) {
+  return {
     timeoutMillis: settings.timeoutMs,
     // The type is an enum of a package that we do not depend on ourselves; its values are these words.
     compression: settings.compression as unknown as NonNullable<OtlpOptions['compression']>,
     // A flush sends the whole queue at once, beside what is already on its way; more than this would be lost.
     concurrencyLimit: Math.ceil(batch.maxQueueSize / batch.maxBatchSize) + 1,
-    httpAgentOptions: () => Promise.resolve(agent),
-  })
-  return { exporter, disconnect: () => agent.destroy() }
+  }
 }
 
 function createAgent(settings: OtlpExporterSettings, logger: Logger): HttpAgent {
@@ -44,7 +80,10 @@ function createAgent(settings: OtlpExporterSettings, logger: Logger): HttpAgent 
   return new HttpsAgent({ keepAlive: true, ...readFiles(settings.files, logger) })
 }
 
-function readFiles(files: OtlpExporterSettings['files'], logger: Logger): Record<string, Buffer> {
+function readFiles(
+  files: OtlpExporterSettings['files'],
+  logger: Logger,
+): { ca?: Buffer; cert?: Buffer; key?: Buffer } {
   const read: Record<string, Buffer> = {}
   for (const [use, file] of Object.entries(files)) {
     try {

@@ -2,11 +2,10 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
+import { freePort } from '../support/free-port.ts'
 import { skipMissingTool } from '../support/skip.ts'
 import { findTool } from '../support/tools.ts'
 import { checkoutId, Mesh } from './support/mesh.ts'
@@ -116,13 +115,4 @@ class Prometheus implements AsyncDisposable {
       return undefined
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

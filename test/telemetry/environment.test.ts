@@ -61,7 +61,7 @@ describe('the OTEL_* variables', () => {
     },
     {
       name: 'another protocol',
-      env: { ...otlp, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' },
+      env: { ...otlp, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' },
       kind: 'otlp',
       refused: ['OTEL_EXPORTER_OTLP_PROTOCOL'],
     },
@@ -76,6 +76,16 @@ describe('the OTEL_* variables', () => {
 
   const endpoints: { name: string; env: Environment; url: string }[] = [
     { name: 'the default', env: otlp, url: 'http://localhost:4318/v1/traces' },
+    {
+      name: 'the default of gRPC',
+      env: { ...otlp, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'grpc' },
+      url: 'http://localhost:4317/',
+    },
+    {
+      name: 'a base for gRPC, without a path',
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'https://c:1', OTEL_EXPORTER_OTLP_PROTOCOL: 'GRPC' },
+      url: 'https://c:1/',
+    },
     {
       name: 'a base with the path added',
       env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'https://c.example/otlp' },
@@ -113,6 +123,7 @@ describe('the OTEL_* variables', () => {
     })
     assert.deepEqual(settings, {
       kind: 'otlp',
+      protocol: 'http/protobuf',
       url: 'http://localhost:4318/v1/traces',
       headers: { 'x-tenant': 'a b', authorization: 'Bearer t' },
       timeoutMs: 200,
