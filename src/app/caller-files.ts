@@ -266,7 +266,7 @@ export class FollowedCallerFiles {
     if (this.#crls.isEmpty) return
     const { logger, onReload } = this.#options
     if (isNew || problems.length === 0) onReload('crl', isNew ? 'accepted' : 'unchanged')
-    if (problems.length > 0) onReload('crl', 'refused')
+    if (problems.length > 0) onReload('crl', 'refused', problems.map(formatProblem).join('\n'))
     for (const problem of problems) {
       logger.error('revocation lists not taken, the last good ones serve', {
         error: formatProblem(problem),

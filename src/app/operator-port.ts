@@ -77,7 +77,13 @@ export class OperatorPort implements DecisionObserver {
 
   fileRead(file: ConfigFile, result: ConfigReloadResult, error?: string): void {
     const { config, clock } = this.#options
-    const name = file === 'products' ? config.products : config.apiKeys
+    const names = {
+      config: undefined,
+      products: config.products,
+      'api-keys': config.apiKeys,
+      crl: 'revocation lists',
+    }
+    const name = names[file]
     if (name === undefined) return
     const state = { name, atMs: clock.now(), result }
     this.#files.set(file, error === undefined ? state : { ...state, error })

@@ -87,6 +87,8 @@ async function runWatched(
       telemetry,
       onNewEpoch: (state) => operator.trustChanged(state),
     })
+    // They may have changed while it started.
+    sidecar.useFiles(files.current)
     context.onRotateRequest(() => void telemetry.reopenAudit())
     context.onReloadRequest(() => {
       void files.reload()

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { StatusView } from '../../src/admin/views/status-view.ts'
 import type { Certificate } from '../../src/x509/certificate.ts'
 import { type RevocationListSpec, toPem } from '../support/revocation-list-writer.ts'
 import type { TestCa, TestLeaf } from '../support/test-ca.ts'
@@ -104,6 +105,10 @@ describe('revocation lists', () => {
       /products\.yaml:\d+:\d+: authorities\.partner-b\.crl\[0\]: crl\/b\.crl: /,
     )
     assert.equal(await reloadsOf(mesh, 'refused'), 1)
+    const { files } = await mesh.postern.admin<StatusView>('/status')
+    const shown = files.find(({ name }) => name === 'revocation lists')
+    assert.equal(shown?.result, 'refused')
+    assert.equal(shown.error?.split('\n').length, 3)
     assert.equal((await revoked.call()).status, 200)
     const next = await mesh.postern.metric('postern_crl_next_update_seconds')
     assert.equal(next, 0)
