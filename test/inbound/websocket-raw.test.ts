@@ -326,9 +326,12 @@ describe('WebSocket, byte by byte', () => {
       assert.match(reply, /transfer-encoding: chunked\r\n\r\n4\r\nnono\r\n0\r\n/)
       assert.ok(!/upgrade: foo|second answer/.test(reply))
       await taken.ended()
-      caller.write(handshake({ line: 'GET /next HTTP/1.1', upgrade: undefined }))
+      const post = { line: 'POST /next HTTP/1.1', upgrade: undefined, connection: undefined }
+      caller.write(`${handshake({ ...post, 'transfer-encoding': 'chunked' })}3\r\nabc\r\n0\r\n\r\n`)
       const next = await workload.connection(1)
-      assert.match(await next.take('\r\n\r\n'), /^GET \/next /)
+      assert.match(await next.take('\r\n0\r\n\r\n'), /^POST \/next /)
+      next.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+      await caller.has(/200 OK[^]*ok$/)
     })
 
     it('that refuses until it closes is passed on', async () => {

@@ -177,7 +177,7 @@ export class Http1WebSocketWorkload implements RequestSink, Deadline {
     this.#accepted = undefined
     this.#phase = 'open'
     const socket = this.#socket
-    // Paused, or what http2-proxy puts back would be lost before it listens.
+    // Paused, so that nothing is read while nobody listens.
     socket.off('data', this.#onBytes)
     socket.pause()
     reply?.replyHead({

@@ -18,3 +18,11 @@ export async function eventually(
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 30; turn++) await setImmediate()
 }
+
+/** Resolves once the value has stayed the same for some hundred turns of the event loop. */
+export async function unchanged(value: () => number): Promise<void> {
+  for (let seen = value(), turns = 0; turns < 300; turns++) {
+    await setImmediate()
+    if (value() !== seen) [seen, turns] = [value(), 0]
+  }
+}
