@@ -26,6 +26,8 @@ class Bench {
   readonly exchange: WebSocketExchange
   sent: OutgoingRequest | undefined
   opened = 0
+  /** Nothing flushes the end when the exchange is over. */
+  isEndFlushed = true
 
   constructor(options: { isOpenedByAny2xx?: boolean; fields?: Fields } = {}) {
     const reply: ReplySink = {
@@ -39,10 +41,15 @@ class Bench {
     }
     const upstream: RequestSink = {
       requestData: (chunk) => void this.workload.push(`data ${chunk.toString()}`),
-      requestEnd: () => void this.workload.push('end'),
+      requestEnd: () => {
+        this.workload.push('end')
+        this.isEndFlushed = false
+      },
       requestAborted: () => void this.workload.push('aborted'),
       replyTaken: (bytes) => void this.workload.push(`taken ${bytes}`),
-      requestFlush: () => undefined,
+      requestFlush: () => {
+        this.isEndFlushed = true
+      },
     }
     this.exchange = WebSocketExchange.open(
       {
@@ -163,6 +170,7 @@ describe('WebSocketExchange', () => {
         bench.exchange.requestEnd()
         assert.deepEqual(bench.workload, ['data abc', 'data late', 'end'])
       }
+      assert.ok(bench.isEndFlushed)
       assert.deepEqual(bench.outcome.slice(0, 1), [101])
       assert.equal(bench.outcome[3], undefined)
       bench.exchange.requestAborted()
