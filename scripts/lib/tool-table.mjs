@@ -127,6 +127,7 @@ export const toolTable = [
       providers: ['go.opentelemetry.io/collector/confmap/provider/fileprovider v1.56.0'],
     },
     commands: ['otelcol-postern'],
+    usable: { options: ['--help'], says: /^ +otelcol-postern \[flags\]/m },
     whatFor: 'a real receiver of our spans, over HTTP and gRPC',
   },
   {

@@ -19,11 +19,13 @@ for (const protocol of ['grpc', 'http/protobuf'] as const) {
   describe(`the OpenTelemetry Collector, by ${protocol},`, () => {
     let collector: Collector
     let mesh: Mesh
+    const started: { close(): Promise<void> }[] = []
 
     before(async function () {
       const command = findTool('otelcol-postern')
       if (command === undefined) skipMissingTool(this, 'otelcol-postern')
       collector = await Collector.start(command)
+      started.unshift(collector)
       mesh = await Mesh.start({
         keys: { reports: { product: 'reports' } },
         env: {
@@ -35,11 +37,11 @@ for (const protocol of ['grpc', 'http/protobuf'] as const) {
           OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment=test',
         },
       })
+      started.unshift(mesh)
     })
 
     after(async () => {
-      await mesh?.close()
-      await collector?.close()
+      for (const one of started) await one.close()
     })
 
     it('gets a SERVER span and its authorize span of each decision, which say what the audit log says', async () => {
@@ -53,7 +55,7 @@ for (const protocol of ['grpc', 'http/protobuf'] as const) {
       for (const line of mesh.postern.audit) {
         const find = (name: string) =>
           collector.spans.find((span) => span.traceId === line.trace && span.name === name)
-        const server = String((line['request'] as { method: string }).method)
+        const { method: server } = line['request'] as { method: string }
         await mesh.postern.until(
           `spans of ${line.id}`,
           () => find('authorize') !== undefined && find(server) !== undefined,

@@ -25,6 +25,7 @@ const usableTools = {
   ip6tables: 'ip6tables v1.8.9 (nf_tables)',
   chromium: 'Chromium 150.0.1.1 built on Debian GNU/Linux 12',
   websockets: 'websockets 17.4',
+  'otelcol-postern': '  otelcol-postern [flags]',
   java: 'openjdk 17.0.15 2025-04-15',
 }
 
@@ -106,6 +107,27 @@ describe('scripts/tools.mjs', () => {
     assert.ok(notes().includes('go 1.24.0'))
     assert.ok(notes().includes('replace k8s.io/api => k8s.io/api v0.34.1'))
     assert.ok(!notes().some((line) => line.startsWith('replace k8s.io/utils')))
+  })
+
+  it('has the collector built by its own builder, of what the table names', () => {
+    putOnPath('otelcol-postern', `echo 'another program'`)
+    const builder = join(folder, 'builder.sh')
+    const made = 'build/otelcol-postern'
+    writeFileSync(
+      builder,
+      `#!/bin/sh\n/bin/cat "$2" >> "$NOTES"\n/bin/mkdir build\necho '#!/bin/sh' > ${made}\n/bin/chmod +x ${made}\n`,
+      { mode: 0o755 },
+    )
+    putOnPath(
+      'go',
+      `case "$2" in */builder@*) /bin/cp ${builder} "$GOBIN/builder";; *) ${workingGo};; esac`,
+    )
+
+    const { status, stdout, stderr } = tools()
+
+    assert.equal(status, 0, stderr)
+    assert.ok(existsSync(join(stdout.trim(), 'otelcol-postern')))
+    assert.ok(notes().some((line) => line.includes('receiver/otlpreceiver v0.150.0')))
   })
 
   it('starts again after an installation that was interrupted', () => {
