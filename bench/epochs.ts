@@ -64,7 +64,7 @@ async function measureEpochs(connections: number, certificates: number): Promise
 }
 
 const domains = ['corp.example', 'partner-a.example'] as const
-const limits = { maxConnections: 100_000, idleTimeout: '1h' }
+const limits = { maxConnections: 100_000, maxConnectionsPerAddress: 100_000, idleTimeout: '1h' }
 
 async function startMesh(options: MeshOptions): Promise<Mesh> {
   const mesh = await Mesh.start({

@@ -82,6 +82,7 @@ export class Sidecar {
       deadlines: this.#deadlines,
       connectTimeoutMs: config.inbound.limits.upstreamConnectTimeoutMs,
       responseTimeoutMs: config.inbound.limits.upstreamResponseTimeoutMs,
+      maxConnections: config.inbound.limits.maxUpstreamConnections,
       parse: options.parseAddress,
       logger,
     })

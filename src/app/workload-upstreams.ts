@@ -20,12 +20,17 @@ export interface WorkloadUpstreamsOptions {
   readonly deadlines: Deadlines
   readonly connectTimeoutMs: number
   readonly responseTimeoutMs: number
+  /** To each address. */
+  readonly maxConnections: number
   /** Reads the address that a product names; it was checked when the product map was loaded. */
   readonly parse: (address: string) => WorkloadAddress
   readonly logger: Logger
 }
 
 type WorkloadPool = Upstream & WebSocketUpstream
+
+/** Each of them carries many requests at once. */
+const mostHttp2Connections = 64
 
 /** The workload's ports: the listener's own, and those that products name. One pool each, made at first use. */
 export class WorkloadUpstreams implements Upstreams {
@@ -67,20 +72,23 @@ export class WorkloadUpstreams implements Upstreams {
 
   #pool(address: WorkloadAddress): WorkloadPool {
     const { protocol, deadlines, connectTimeoutMs, responseTimeoutMs, logger } = this.#options
+    const { maxConnections } = this.#options
     const options = {
       connect: () => dial(address),
       deadlines,
       connectTimeoutMs,
       responseTimeoutMs,
+      maxConnections,
       onBug: (error: unknown) => logger.error('unexpected exception', { error: stackOf(error) }),
     }
+    const shared = { ...options, maxConnections: Math.min(maxConnections, mostHttp2Connections) }
     switch (protocol) {
       case 'http1':
         return new Http1Upstream(options)
       case 'h2c':
-        return new Http2Upstream(options)
+        return new Http2Upstream(shared)
       case 'auto':
-        return new AutoUpstream(new Http1Upstream(options), new Http2Upstream(options))
+        return new AutoUpstream(new Http1Upstream(options), new Http2Upstream(shared))
     }
   }
 }

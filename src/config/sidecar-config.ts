@@ -77,10 +77,13 @@ export interface InboundLimits {
   readonly maxBodyBytes: number
   readonly handshakeTimeoutMs: number
   readonly headerTimeoutMs: number
+  readonly bodyTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly upstreamConnectTimeoutMs: number
   /** Infinity: none. */
   readonly upstreamResponseTimeoutMs: number
+  /** To one address of the workload. */
+  readonly maxUpstreamConnections: number
   readonly maxConcurrentStreams: number
 }
 
@@ -297,9 +300,11 @@ function buildLimits(limits: Parsed['inbound']['limits']): InboundLimits {
     maxBodyBytes: limits.maxBodyBytes,
     handshakeTimeoutMs: limits.handshakeTimeout,
     headerTimeoutMs: limits.headerTimeout,
+    bodyTimeoutMs: limits.bodyTimeout,
     idleTimeoutMs: limits.idleTimeout,
     upstreamConnectTimeoutMs: limits.upstreamConnectTimeout,
     upstreamResponseTimeoutMs: limits.upstreamResponseTimeout,
+    maxUpstreamConnections: limits.maxUpstreamConnections,
     maxConcurrentStreams: limits.maxConcurrentStreams,
   }
 }

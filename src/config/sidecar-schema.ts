@@ -85,6 +85,11 @@ const limitsSchema = z
     headerTimeout: duration('100ms', '10m')
       .prefault('10s')
       .describe("From the first byte of a request's head to its last, 100ms to 10m."),
+    bodyTimeout: duration('100ms', '24h')
+      .prefault('1m')
+      .describe(
+        "A request's body of which nothing arrives for it, 100ms to 24h: 408. Streams of gRPC may be silent.",
+      ),
     idleTimeout: duration('1s', '24h')
       .prefault('5m')
       .describe('A connection on which nothing moves is closed after it, 1s to 24h.'),
@@ -95,6 +100,14 @@ const limitsSchema = z
       .prefault('60s')
       .describe(
         "From the end of a request to the head of the workload's reply, 10ms to 24h, or none; later: 504.",
+      ),
+    maxUpstreamConnections: z
+      .int()
+      .min(1)
+      .max(60_000)
+      .default(4_096)
+      .describe(
+        'To one address of the workload, 1 to 60000; with HTTP/1.1 that is requests at once. More: 503.',
       ),
     maxConcurrentStreams: z
       .int()

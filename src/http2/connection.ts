@@ -64,6 +64,11 @@ export class Http2Connection<Context = unknown> {
     return this.#core.streams.size
   }
 
+  /** Those streams; a copy, so that they may go while one walks over it. */
+  openStreams(): readonly Http2Stream<Context>[] {
+    return this.#core.streams.all()
+  }
+
   /** How many more requests the peer takes now (client role). */
   get availableStreams(): number {
     const { role, isDead, drain, isPeerGoing, streams, peer } = this.#core

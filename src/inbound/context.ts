@@ -48,6 +48,7 @@ export interface InboundSettings {
   /** Bytes of a request's head. */
   readonly maxHeaderBytes: number
   readonly headerTimeoutMs: number
+  readonly bodyTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly upstreamConnectTimeoutMs: number
   /** Of one HTTP/2 connection. */

@@ -262,6 +262,7 @@ export class InboundServer {
     const options = {
       deadlines,
       headerTimeoutMs: settings.headerTimeoutMs,
+      bodyTimeoutMs: settings.bodyTimeoutMs,
       idleTimeoutMs: settings.idleTimeoutMs,
       onBug: (error: unknown) => logger.error('unexpected exception', { error: stackOf(error) }),
       takesWebSockets: true,

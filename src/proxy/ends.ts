@@ -79,6 +79,7 @@ export interface ReplyHead {
 /** Why no (whole) reply came; the reasons of DESIGN.md 8, and a workload of HTTP/2 that does not speak RFC 8441. */
 export type UpstreamFailureReason =
   | 'upstream_unavailable'
+  | 'upstream_overloaded'
   | 'upstream_reset'
   | 'upstream_timeout'
   | 'upstream_malformed'
@@ -100,7 +101,7 @@ export interface UpstreamFailure {
 
 /** As many connections to the workload as there may be are busy. */
 export const noConnectionLeft: UpstreamFailure = {
-  reason: 'upstream_unavailable',
+  reason: 'upstream_overloaded',
   detail: 'too many connections to the workload',
   retry: 'never',
 }

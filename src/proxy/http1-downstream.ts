@@ -19,6 +19,7 @@ import { Http1ReplyWriter } from './http1-reply-writer.ts'
 import { ReadWindow } from './read-window.ts'
 import { readUpgrade } from './websocket/handshake.ts'
 import { Http1WebSocketCaller } from './websocket/http1-caller.ts'
+import { slowBody, slowHead } from './slow-callers.ts'
 
 export interface Http1DownstreamOptions {
   readonly deadlines: Deadlines
@@ -26,10 +27,12 @@ export interface Http1DownstreamOptions {
   /** From the first byte of a head (of the connection, for the first one) to its end; then 408. */
   readonly headerTimeoutMs: number
   /**
-   * Without a byte in either direction, between requests or inside one. While only the workload is waited for, the times of
+   * Without a byte in either direction, between requests or inside a reply. While only the workload is waited for, the times of
    * the upstream end hold instead.
    */
   readonly idleTimeoutMs: number
+  /** Without a byte of a body that is not whole; then 408. Default: `idleTimeoutMs`. */
+  readonly bodyTimeoutMs?: number
   /** Told of an exception that should not be possible; the connection ends, the others live on. */
   readonly onBug: (error: unknown) => void
   /** The server takes requests with `isWebSocket`. Default false: one with Upgrade is then a request like any other. */
@@ -373,8 +376,13 @@ export class Http1Downstream implements ReplySink, Deadline {
     if (awaited === 'end' || (awaited === 'head' && this.#isHeadTimed)) return
     this.#isHeadTimed = awaited === 'head'
     if (awaited === 'workload') this.deadlineMs = Infinity
-    else if (awaited === 'head') this.#expireIn(this.#options.headerTimeoutMs)
-    else this.#expireIn(this.#options.idleTimeoutMs)
+    else this.#expireIn(this.#patienceMs(awaited))
+  }
+
+  #patienceMs(awaited: Awaited): number {
+    const { headerTimeoutMs, idleTimeoutMs, bodyTimeoutMs = idleTimeoutMs } = this.#options
+    if (awaited === 'head') return headerTimeoutMs
+    return awaited === 'body' ? bodyTimeoutMs : idleTimeoutMs
   }
 
   #expire(): void {
@@ -402,18 +410,6 @@ export class Http1Downstream implements ReplySink, Deadline {
 }
 
 const statusContinue = 100
-
-const slowHead: RefusedRequest = {
-  status: 408,
-  code: 'head_too_slow',
-  detail: 'the head did not arrive in time',
-}
-
-const slowBody: RefusedRequest = {
-  status: 408,
-  code: 'body_too_slow',
-  detail: 'the body stopped arriving',
-}
 
 function lengthOf(framing: Framing): BodyLength {
   switch (framing.kind) {

@@ -17,7 +17,7 @@ import { Http1WebSocketWorkload } from './websocket/http1-workload.ts'
 export interface Http1UpstreamOptions extends WorkloadConnectionOptions {
   /** Dials the workload; the socket may still be connecting. */
   readonly connect: () => Socket
-  /** Connections at once, idle and busy; above it requests fail `upstream_unavailable`. WebSockets apart. Default 4096. */
+  /** Connections at once, idle and busy; above it requests fail `upstream_overloaded`. WebSockets apart. Default 4096. */
   readonly maxConnections?: number
 }
 

@@ -7,9 +7,10 @@ import { defaultLimits, type Http2Limits } from '../http2/limits.ts'
 import { type RequestHead, type RequestRefusal, requestRefusals } from '../http2/request-head.ts'
 import type { Http2Stream } from '../http2/stream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
-import type { BodyLength, RequestServer } from './ends.ts'
+import type { BodyLength, RefusedRequest, RequestServer } from './ends.ts'
 import { guarded } from './guarded.ts'
 import { Http2ReplyStream } from './http2-reply-stream.ts'
+import { Http2StreamWatch } from './http2-stream-watch.ts'
 import { Http2Socket } from './http2-socket.ts'
 import { connectionWindowFor } from './http2-windows.ts'
 import { refusedConnect } from './websocket/handshake.ts'
@@ -21,6 +22,8 @@ export interface Http2DownstreamOptions {
   readonly headerTimeoutMs: number
   /** Without a byte in either direction: an idle connection ends, one with running requests has to answer a PING. */
   readonly idleTimeoutMs: number
+  /** Without a byte of a body that is not whole, gRPC's excepted; then 408. Default: `idleTimeoutMs`. */
+  readonly bodyTimeoutMs?: number
   /** Told of an exception that should not be possible; the connection ends, the others live on. */
   readonly onBug: (error: unknown) => void
   /** The server takes requests with `isWebSocket`: our SETTINGS say so (RFC 8441). Default false. */
@@ -48,10 +51,13 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
   readonly deadlineReached: () => void
   readonly connection: Http2Connection<Http2ReplyStream>
   readonly deadlines: Deadlines
+  readonly idleTimeoutMs: number
+  readonly bodyTimeoutMs: number
   readonly #server: RequestServer
   readonly #options: Http2DownstreamOptions
   readonly #socket: Http2Socket<Http2ReplyStream>
   #awaited: Awaited = 'settings'
+  readonly #watcher: Http2StreamWatch
   /** Our first GOAWAY is on its way. */
   #isAnnounced = false
   #isDraining = false
@@ -64,6 +70,8 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
   constructor(socket: Duplex, server: RequestServer, options: Http2DownstreamOptions) {
     const { deadlines, onBug } = options
     this.deadlines = deadlines
+    this.idleTimeoutMs = options.idleTimeoutMs
+    this.bodyTimeoutMs = options.bodyTimeoutMs ?? options.idleTimeoutMs
     this.#server = server
     this.#options = options
     this.connection = Http2Connection.server(this, {
@@ -77,8 +85,13 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
       onRead: (nowMs) => this.#onRead(nowMs),
       onWritten: () => this.#onWritten(),
       onEnded: () => this.#await('close', deadlines.nowMs()),
-      onClosed: () => deadlines.delete(this),
+      onClosed: () => this.#forget(),
       onBug,
+    })
+    this.#watcher = new Http2StreamWatch({
+      connection: this.connection,
+      deadlines,
+      patienceMs: Math.min(this.bodyTimeoutMs, this.idleTimeoutMs),
     })
     this.deadlineReached = guarded(
       (error) => this.#endForBug(error),
@@ -120,12 +133,18 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.#ending.push(stream)
   }
 
+  /** Answers in the workload's stead a request that is not whole and never will be. */
+  refuse(stream: Http2ReplyStream, refusal: RefusedRequest): void {
+    this.#server.refuse(refusal, stream.keepingConnection())
+  }
+
   // The requests, from the connection.
 
   onRequest(stream: Http2Stream<Http2ReplyStream>, head: RequestHead): void {
     this.#headIsWhole()
-    const reply = new Http2ReplyStream(this, stream, head.method === 'HEAD')
+    const reply = new Http2ReplyStream(this, stream, head)
     stream.context = reply
+    this.#watcher.begin()
     if (head.protocol !== undefined) {
       this.#serveWebSocket(head, reply)
       return
@@ -171,7 +190,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
 
   onRefusedRequest(stream: Http2Stream<Http2ReplyStream>, refusal: RequestRefusal): void {
     this.#headIsWhole()
-    const reply = new Http2ReplyStream(this, stream, false)
+    const reply = new Http2ReplyStream(this, stream, refusedHead)
     stream.context = reply
     this.#server.refuse(
       { status: requestRefusals[refusal], code: refusal, detail: 'the request is malformed' },
@@ -256,6 +275,11 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.connection.goaway(code)
     this.connection.connectionLost()
     this.#close()
+  }
+
+  #forget(): void {
+    this.deadlines.delete(this)
+    this.#watcher.end()
   }
 
   #endForBug(error: unknown): void {
@@ -345,6 +369,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
 
 const noOptions: readonly string[] = []
 const noTrailers: Fields = []
+const refusedHead = { method: 'GET', fields: noTrailers } as const
 
 function limitsOf({ limits }: Http2DownstreamOptions): Partial<Http2Limits> {
   const streams = limits.maxConcurrentStreams ?? defaultLimits.maxConcurrentStreams

@@ -2,20 +2,26 @@ import type { Fields } from '../core/fields.ts'
 import type { Http2Connection } from '../http2/connection.ts'
 import { h2 } from '../http2/errors.ts'
 import type { Http2Stream } from '../http2/stream.ts'
+import { isGrpc } from './auto-upstream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 import {
   discardedRequest,
   type ReplyHead,
   type ReplySink,
   type RequestSink,
+  type RefusedRequest,
   type UpstreamFailure,
 } from './ends.ts'
 import { statusOpened } from './websocket/handshake.ts'
+import { slowBody } from './slow-callers.ts'
 
 /** The connection that a stream belongs to, as far as the stream needs it. */
 export interface ReplyStreamOwner {
   readonly connection: Http2Connection<Http2ReplyStream>
   readonly deadlines: Deadlines
+  readonly idleTimeoutMs: number
+  readonly bodyTimeoutMs: number
+  refuse(stream: Http2ReplyStream, refusal: RefusedRequest): void
   schedule(): void
   touch(stream: Http2ReplyStream): void
   /** `hasLeft` is asked after each write until it says yes. */
@@ -32,13 +38,19 @@ const statusOk = 200
  */
 const spareAfterMs = 500
 
+/** What is looked at again of a request's head. */
+interface RequestFacts {
+  readonly method: string
+  readonly fields: Fields
+}
+
 /** One request of a caller's HTTP/2 connection, and the way back of its reply. */
 export class Http2ReplyStream implements ReplySink, Deadline {
   deadlineMs = Infinity
   request: RequestSink = discardedRequest
   readonly #owner: ReplyStreamOwner
   readonly #stream: Http2Stream<Http2ReplyStream>
-  readonly #isHead: boolean
+  readonly #head: RequestFacts
   #isTouched = false
   #isReplied = false
   /** The reply's head is its end: data of it, which there should be none of, is dropped. */
@@ -47,10 +59,16 @@ export class Http2ReplyStream implements ReplySink, Deadline {
   /** A WebSocket: each direction ends on its own. */
   #isTunnel = false
 
-  constructor(owner: ReplyStreamOwner, stream: Http2Stream<Http2ReplyStream>, isHead: boolean) {
+  /** Bytes of the reply that left. */
+  #leftBytes = 0
+  /** Bytes of both bodies, and when they last became more, as far as `look` saw it. */
+  #movedBytes = -1
+  #movedMs = 0
+
+  constructor(owner: ReplyStreamOwner, stream: Http2Stream<Http2ReplyStream>, head: RequestFacts) {
     this.#owner = owner
     this.#stream = stream
-    this.#isHead = isHead
+    this.#head = head
   }
 
   /** For a reply that asks to end the connection only because HTTP/1.1 could not go on after it. */
@@ -91,6 +109,7 @@ export class Http2ReplyStream implements ReplySink, Deadline {
   }
 
   replyLeft(bytes: number): void {
+    this.#leftBytes += bytes
     this.request.replyTaken(bytes)
   }
 
@@ -100,6 +119,41 @@ export class Http2ReplyStream implements ReplySink, Deadline {
     if (isClosed) this.#endConnection()
     else if (isLocalEnded) this.#awaitRest()
     return isLocalEnded || isClosed
+  }
+
+  /** Gives up on a caller that neither goes on with its body nor takes the reply that waits for it. */
+  look(nowMs: number): void {
+    const movedBytes = this.#stream.receivedBytes + this.#leftBytes
+    const patienceMs = this.#patienceMs()
+    if (patienceMs === Infinity || movedBytes !== this.#movedBytes) {
+      this.#movedBytes = movedBytes
+      this.#movedMs = nowMs
+    } else if (nowMs - this.#movedMs >= patienceMs) {
+      this.#giveUp()
+    }
+  }
+
+  /** Infinity: it is not the caller's turn. A stream of gRPC may be silent for hours. */
+  #patienceMs(): number {
+    const { bufferedBytes, isRemoteEnded, hasLocalHead, receiveWindow } = this.#stream
+    if (bufferedBytes > 0) return this.#owner.idleTimeoutMs
+    const awaitsBody = !isRemoteEnded && !hasLocalHead && receiveWindow > 0
+    // A WebSocket has no body to wait for.
+    if (this.#head.method === 'CONNECT') return Infinity
+    return awaitsBody && !isGrpc(this.#head.fields) ? this.#owner.bodyTimeoutMs : Infinity
+  }
+
+  #giveUp(): void {
+    const { request } = this
+    this.request = discardedRequest
+    request.requestAborted()
+    if (this.#stream.hasLocalHead) {
+      this.#isReplied = true
+      this.#owner.connection.reset(this.#stream, h2.CANCEL)
+      this.#owner.schedule()
+    } else {
+      this.#owner.refuse(this, slowBody)
+    }
   }
 
   deadlineReached(): void {
@@ -133,7 +187,10 @@ export class Http2ReplyStream implements ReplySink, Deadline {
       return
     }
     this.#isBodiless =
-      this.#isHead || head.status === 204 || head.status === 304 || head.length === 'none'
+      this.#head.method === 'HEAD' ||
+      head.status === 204 ||
+      head.status === 304 ||
+      head.length === 'none'
     const fields =
       typeof head.length === 'number' && head.status !== 204
         ? [...head.fields, 'content-length', String(head.length)]

@@ -16,7 +16,7 @@ import {
 export interface Http2UpstreamOptions extends Http2WorkloadConnectionOptions {
   /** Dials the workload; the socket may still be connecting. */
   readonly connect: () => Socket
-  /** Connections at once; above it requests fail `upstream_unavailable`. Default 64. */
+  /** Connections at once; above it requests fail `upstream_overloaded`. Default 64. */
   readonly maxConnections?: number
 }
 

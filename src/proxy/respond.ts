@@ -78,6 +78,7 @@ const denials: Readonly<Record<DenyReason, string>> = {
 /** `detail` goes on from whoever did not answer. */
 const failures: Readonly<Record<UpstreamFailureReason, { status: number; detail: string }>> = {
   upstream_unavailable: { status: 503, detail: 'cannot be reached' },
+  upstream_overloaded: { status: 503, detail: 'has as many requests as it may have' },
   upstream_reset: { status: 502, detail: 'ended the connection before its reply' },
   upstream_malformed: { status: 502, detail: 'did not answer in valid HTTP' },
   upstream_timeout: { status: 504, detail: 'did not answer in time' },

@@ -62,7 +62,13 @@ export class Metrics {
       'Requests that the workload did not answer, by reason.',
     ),
     ['reason'],
-    [['upstream_unavailable'], ['upstream_reset'], ['upstream_timeout'], ['upstream_malformed']],
+    [
+      ['upstream_unavailable'],
+      ['upstream_overloaded'],
+      ['upstream_reset'],
+      ['upstream_timeout'],
+      ['upstream_malformed'],
+    ],
   )
   readonly #svidNotAfter = new LabelledMetric<[string]>(
     gauge('postern_svid_not_after_seconds', 'When our own SVID expires, seconds since 1970.'),

@@ -114,6 +114,7 @@ export type HandshakeResult =
 
 export type UpstreamErrorReason =
   | 'upstream_unavailable'
+  | 'upstream_overloaded'
   | 'upstream_reset'
   | 'upstream_timeout'
   | 'upstream_malformed'

@@ -49,9 +49,11 @@ describe('parseSidecarConfig', () => {
           maxBodyBytes: Infinity,
           handshakeTimeoutMs: 10_000,
           headerTimeoutMs: 10_000,
+          bodyTimeoutMs: 60_000,
           idleTimeoutMs: 300_000,
           upstreamConnectTimeoutMs: 5_000,
           upstreamResponseTimeoutMs: 60_000,
+          maxUpstreamConnections: 4_096,
           maxConcurrentStreams: 100,
         },
       },
@@ -88,9 +90,11 @@ inbound:
     maxBodyBytes: 10MiB
     handshakeTimeout: 1s
     headerTimeout: 2s
+    bodyTimeout: 2500ms
     idleTimeout: 3s
     upstreamConnectTimeout: 250ms
     upstreamResponseTimeout: none
+    maxUpstreamConnections: 6
     maxConcurrentStreams: 7
 outbound:
   - { listen: 127.0.0.1:9001, upstream: billing.corp.example:8443, expect: spiffe://corp.example/billing }
@@ -131,9 +135,11 @@ drain: { delay: 5s, timeout: 1m }
           maxBodyBytes: 10_485_760,
           handshakeTimeoutMs: 1_000,
           headerTimeoutMs: 2_000,
+          bodyTimeoutMs: 2_500,
           idleTimeoutMs: 3_000,
           upstreamConnectTimeoutMs: 250,
           upstreamResponseTimeoutMs: Infinity,
+          maxUpstreamConnections: 6,
           maxConcurrentStreams: 7,
         },
       },

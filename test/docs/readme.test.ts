@@ -64,6 +64,7 @@ const peerDenials: Readonly<
 }
 const failures: Readonly<Record<UpstreamFailureReason, string>> = {
   upstream_unavailable: '503',
+  upstream_overloaded: '503',
   upstream_reset: '502',
   upstream_malformed: '502',
   upstream_timeout: '504',

@@ -124,7 +124,7 @@ describe('the connections to a workload', () => {
     callers[1]!.write(get('/'))
     await f.workload.connection(1)
     callers[2]!.write(get('/'))
-    await callers[2]!.take(/^HTTP\/1\.1 503 .*upstream_unavailable$/s)
+    await callers[2]!.take(/^HTTP\/1\.1 503 .*upstream_overloaded$/s)
     f.workload.connections[0]!.write(ok('ok'))
     await callers[0]!.has('ok')
     callers[2]!.write(get('/free'))

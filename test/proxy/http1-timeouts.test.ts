@@ -108,6 +108,24 @@ describe('the patience with a caller', () => {
     assert.equal((await f.proxy.outcome(0)).error, 'downstream_aborted')
   })
 
+  it('has a time of its own for a body', async () => {
+    await f.start({ clock, ...times, bodyTimeoutMs: 3_000 })
+    const caller = await f.caller()
+    caller.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx')
+    const workload = await f.workload.connection(0)
+    await workload.has('x')
+    clock.advance(2_000)
+    caller.write('\r\n1\r\ny')
+    await workload.has('y')
+    clock.advance(2_500)
+    await settle()
+    assert.equal(caller.text, '')
+    clock.advance(500 + graceMs)
+    await caller.ended()
+    assert.match(caller.text, /^HTTP\/1\.1 408 .*connection: close.*body_too_slow$/s)
+    await workload.ended()
+  })
+
   it('cuts the connection when a body stops coming after its reply has begun', async () => {
     await start()
     const caller = await f.caller()

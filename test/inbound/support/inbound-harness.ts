@@ -91,6 +91,7 @@ export interface HarnessLimits {
   readonly maxConnections?: number
   readonly maxConnectionsPerAddress?: number
   readonly maxHandshakes?: number
+  readonly bodyTimeoutMs?: number
 }
 
 /**
@@ -289,6 +290,7 @@ export class InboundHarness {
           maxHeaderBytes: 16_384,
           headerTimeoutMs: 2_000,
           idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
+          bodyTimeoutMs: options.limits?.bodyTimeoutMs ?? 10_000,
           upstreamConnectTimeoutMs: 2_000,
           maxConcurrentStreams: 100,
         },

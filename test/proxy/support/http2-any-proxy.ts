@@ -28,6 +28,7 @@ export interface AnyProxyOptions {
   readonly maxBodyBytes?: number
   readonly headerTimeoutMs?: number
   readonly idleTimeoutMs?: number
+  readonly bodyTimeoutMs?: number
   readonly connectTimeoutMs?: number
   readonly responseTimeoutMs?: number
   readonly maxUpstreamConnections?: number
@@ -180,6 +181,7 @@ export class AnyProxy implements RequestServer {
       limits: this.#options.limits ?? {},
       headerTimeoutMs: this.#options.headerTimeoutMs ?? 10_000,
       idleTimeoutMs: this.#options.idleTimeoutMs ?? 60_000,
+      bodyTimeoutMs: this.#options.bodyTimeoutMs ?? 60_000,
       onBug: (error: unknown) => void this.bugs.push(error),
     }
     const downstream =
@@ -233,6 +235,7 @@ function countingRequest(request: RequestSink, hold: Hold): RequestSink {
 
 const statuses = {
   upstream_unavailable: 503,
+  upstream_overloaded: 503,
   upstream_timeout: 504,
   upstream_reset: 502,
   upstream_malformed: 502,

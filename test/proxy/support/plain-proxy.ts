@@ -26,6 +26,7 @@ export interface PlainProxyOptions {
   readonly maxBodyBytes?: number
   readonly headerTimeoutMs?: number
   readonly idleTimeoutMs?: number
+  readonly bodyTimeoutMs?: number
   readonly connectTimeoutMs?: number
   readonly responseTimeoutMs?: number
   readonly maxConnections?: number
@@ -146,6 +147,7 @@ export class PlainProxy implements RequestServer {
       limits: this.#options.limits ?? {},
       headerTimeoutMs: this.#options.headerTimeoutMs ?? 10_000,
       idleTimeoutMs: this.#options.idleTimeoutMs ?? 60_000,
+      bodyTimeoutMs: this.#options.bodyTimeoutMs ?? this.#options.idleTimeoutMs ?? 60_000,
       onBug: this.onBug,
     })
     this.downstreams.add(downstream)
@@ -181,6 +183,7 @@ export class PlainProxy implements RequestServer {
 
 const statusOfFailure = {
   upstream_unavailable: 503,
+  upstream_overloaded: 503,
   upstream_timeout: 504,
   upstream_reset: 502,
   upstream_malformed: 502,
