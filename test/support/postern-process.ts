@@ -70,7 +70,7 @@ export class PosternProcess {
   readonly #child: ChildProcess
   readonly #waiters = new Set<() => void>()
   readonly #exit: Promise<number>
-  #ports = { inbound: 0, health: 0, admin: 0 }
+  #ports = { inbound: 0, outbound: [] as readonly number[], health: 0, admin: 0 }
   #exitCode: number | undefined
 
   private constructor(directory: string, child: ChildProcess) {
@@ -126,6 +126,11 @@ export class PosternProcess {
 
   get port(): number {
     return this.#ports.inbound
+  }
+
+  /** In the order of the configuration. */
+  get outboundPorts(): readonly number[] {
+    return this.#ports.outbound
   }
 
   get healthPort(): number {
@@ -279,6 +284,7 @@ export class PosternProcess {
     if (line.msg === 'listening') {
       this.#ports = {
         inbound: Number(line['inboundPort'] ?? line['webhookPort']),
+        outbound: (line['outboundPorts'] ?? []) as number[],
         health: Number(line['healthPort']),
         admin: Number(line['adminPort']),
       }
