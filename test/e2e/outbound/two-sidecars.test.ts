@@ -65,9 +65,9 @@ describe('two sidecars back to back', () => {
     this.timeout(60_000)
     const before = pair.shop.logs.filter(({ msg }) => msg === 'identity in service').length
     const statuses: number[] = []
-    let isDone = false
+    const stop = new AbortController()
     const calling = (async () => {
-      while (!isDone) statuses.push((await callPlain(pair.port)).status)
+      while (!stop.signal.aborted) statuses.push((await callPlain(pair.port)).status)
     })()
     await pair.agent.renewNow()
     const domains = ['corp.example', 'partner-a.example']
@@ -83,7 +83,7 @@ describe('two sidecars back to back', () => {
     await pair.shop.until('new SVIDs', renewed)
     const soFar = statuses.length
     await pair.shop.until('more calls', () => statuses.length > soFar + 5)
-    isDone = true
+    stop.abort()
     await calling
 
     assert.deepEqual(new Set(statuses), new Set([200]))
