@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'
 import { Metrics } from '../../src/telemetry/metrics.ts'
+import { assertAuditLine } from '../support/audit-schema.ts'
 import { skipMissingTool } from '../support/skip.ts'
 import { findTool } from '../support/tools.ts'
 import { root } from './support/readme.ts'
@@ -36,6 +37,13 @@ describe('observability/', () => {
     assert.ok(names.length > 0, text)
     for (const name of names) assert.ok(ours.has(name), `${name} is no metric of ours`)
   }
+
+  it('is told of in docs/observability.md with metrics of ours and a line of the audit log', () => {
+    const text = read('docs/observability.md')
+    assertOurs(text)
+    const [, line = ''] = /^```json\n(.*?)^```$/ms.exec(text) ?? []
+    assertAuditLine(JSON.parse(line))
+  })
 
   it('has alerts on metrics of ours only', () => {
     assert.ok(alerts.length >= 10)
