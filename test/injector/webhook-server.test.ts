@@ -23,19 +23,21 @@ describe('the webhook server', () => {
 
   beforeEach(async () => {
     outcomes = []
-    server = await WebhookServer.start({
-      host: '127.0.0.1',
-      port: 0,
-      inject: optionsWith(),
-      logger: silentLogger,
-      onAnswer: (outcome) => outcomes.push(outcome),
-      requestTimeoutMs: 1_000,
-    })
+    server = await start(30_000)
     server.useIdentity(identityOf(leaf))
   })
 
   afterEach(() => server.close())
 
+  const start = (requestTimeoutMs: number) =>
+    WebhookServer.start({
+      host: '127.0.0.1',
+      port: 0,
+      inject: optionsWith(),
+      logger: silentLogger,
+      onAnswer: (outcome) => outcomes.push(outcome),
+      requestTimeoutMs,
+    })
   const newLeaf = () => ca.leaf({ dnsNames: [webhookName] })
   const ask = (question: Partial<Question> = {}) =>
     askWebhook({
@@ -93,7 +95,9 @@ describe('the webhook server', () => {
   })
 
   it('ends a connection on which a request does not come to its end', async () => {
-    const socket = await open()
+    await using impatient = await start(500)
+    impatient.useIdentity(identityOf(leaf))
+    const socket = await open(impatient.port)
     socket.write(
       `POST /inject/pod HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{`,
     )
@@ -123,13 +127,7 @@ describe('the webhook server', () => {
   })
 
   it('answers nobody without a certificate', async () => {
-    await using bare = await WebhookServer.start({
-      host: '127.0.0.1',
-      port: 0,
-      inject: optionsWith(),
-      logger: silentLogger,
-      onAnswer: () => undefined,
-    })
+    await using bare = await start(30_000)
     await assert.rejects(ask({ port: bare.port }))
   })
 
@@ -153,9 +151,9 @@ describe('the webhook server', () => {
     await drained
   })
 
-  async function open(): Promise<TLSSocket> {
+  async function open(port = server.port): Promise<TLSSocket> {
     const socket = tlsConnect({
-      port: server.port,
+      port,
       host: '127.0.0.1',
       ca: ca.pem,
       servername: webhookName,
