@@ -96,7 +96,8 @@ async function openIdle(
   const startedMs = performance.now()
   const child = fork(fileURLToPath(new URL('epochs/callers.ts', import.meta.url)))
   child.send({ port: postern.port, ...task })
-  const [{ opened }] = (await once(child, 'message')) as [CallersReport]
+  const lost = once(child, 'exit').then(() => Promise.reject(new Error('the callers have ended')))
+  const [{ opened }] = (await Promise.race([once(child, 'message'), lost])) as [CallersReport]
   const seconds = Math.round((performance.now() - startedMs) / 1_000)
   const after = await nextWindow(postern)
   const perConnection = (after.residentBytes - before.residentBytes) / opened / 1_024

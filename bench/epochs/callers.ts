@@ -26,10 +26,16 @@ const openAtOnce = 64
 const sockets: Socket[] = []
 
 process.once('message', (task: CallersTask) => {
-  void openAll(task).then(() => {
-    const report: CallersReport = { opened: sockets.length }
-    process.send?.(report)
-  })
+  openAll(task).then(
+    () => {
+      const report: CallersReport = { opened: sockets.length }
+      process.send?.(report)
+    },
+    (error: unknown) => {
+      console.error(`after ${sockets.length} connections:`, error)
+      process.exit(1)
+    },
+  )
 })
 
 async function openAll({ port, connections, identities, headers }: CallersTask): Promise<void> {
@@ -61,6 +67,7 @@ function openOne(
         ? connect(options)
         : connectTls({ ...options, secureContext, rejectUnauthorized: false })
     socket.on('error', reject)
+    socket.once('close', () => reject(new Error('ended before it was answered')))
     socket.once(secureContext === undefined ? 'connect' : 'secureConnect', () =>
       socket.write(request),
     )
