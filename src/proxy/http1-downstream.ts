@@ -31,7 +31,7 @@ export interface Http1DownstreamOptions {
    * the upstream end hold instead.
    */
   readonly idleTimeoutMs: number
-  /** Without a byte of a body that is not whole; then 408. Default: `idleTimeoutMs`. */
+  /** Without a byte of a body that is not whole; then 408. At most, and by default, `idleTimeoutMs`. */
   readonly bodyTimeoutMs?: number
   /** Told of an exception that should not be possible; the connection ends, the others live on. */
   readonly onBug: (error: unknown) => void
@@ -382,7 +382,7 @@ export class Http1Downstream implements ReplySink, Deadline {
   #patienceMs(awaited: Awaited): number {
     const { headerTimeoutMs, idleTimeoutMs, bodyTimeoutMs = idleTimeoutMs } = this.#options
     if (awaited === 'head') return headerTimeoutMs
-    return awaited === 'body' ? bodyTimeoutMs : idleTimeoutMs
+    return awaited === 'body' ? Math.min(bodyTimeoutMs, idleTimeoutMs) : idleTimeoutMs
   }
 
   #expire(): void {

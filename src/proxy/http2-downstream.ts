@@ -22,7 +22,7 @@ export interface Http2DownstreamOptions {
   readonly headerTimeoutMs: number
   /** Without a byte in either direction: an idle connection ends, one with running requests has to answer a PING. */
   readonly idleTimeoutMs: number
-  /** Without a byte of a body that is not whole, gRPC's excepted; then 408. Default: `idleTimeoutMs`. */
+  /** Without a byte of a body that is not whole, gRPC's excepted; then 408. At most, and by default, `idleTimeoutMs`. */
   readonly bodyTimeoutMs?: number
   /** Told of an exception that should not be possible; the connection ends, the others live on. */
   readonly onBug: (error: unknown) => void
@@ -71,7 +71,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     const { deadlines, onBug } = options
     this.deadlines = deadlines
     this.idleTimeoutMs = options.idleTimeoutMs
-    this.bodyTimeoutMs = options.bodyTimeoutMs ?? options.idleTimeoutMs
+    this.bodyTimeoutMs = Math.min(options.bodyTimeoutMs ?? Infinity, options.idleTimeoutMs)
     this.#server = server
     this.#options = options
     this.connection = Http2Connection.server(this, {
