@@ -66,6 +66,8 @@ describe('postern demo', function () {
     assert.equal(below.get('postern.decision'), 'allow')
     assert.equal(below.get('postern.product'), 'payments')
     assert.equal(below.get('spiffe.id'), 'spiffe://partner-a.example/client')
+    assert.match(demo.output, /^ {4}deny issuer_unknown \(403\), d_\w+ at /m)
+    assert.match(demo.output, /^ {6}had to vouch: bundle of corp\.example +\S/m)
     assertNothingIsLeft()
   })
 
@@ -75,6 +77,8 @@ describe('postern demo', function () {
     const demo = start('--keep')
     await demo.until(endOfCommands)
     const secrets = secretsOf(folder.path(''))
+    const [page = ''] = /http:\S+(?=\/$)/m.exec(demo.output) ?? []
+    assert.match(await (await fetch(page)).text(), /<title>Postern<\/title>/)
 
     const answers: string[] = []
     for (const command of commandsOf(demo.lines)) {
@@ -192,7 +196,9 @@ describe('postern demo', function () {
     })
 
     it('shows the last lines of one that ends while it stays', async () => {
-      const killSidecar = () => children.at(-1)?.kill('SIGKILL')
+      // The last one that still runs: what explained a decision has ended.
+      const killSidecar = () =>
+        children.findLast(({ exitCode }) => exitCode === null)?.kill('SIGKILL')
 
       await assert.rejects(run({}, killSidecar), (error: Error) => {
         assert.equal((error as NodeJS.ErrnoException).code, 'ERR_DEMO_FAILED')

@@ -76,6 +76,11 @@ export class DemoProcess {
     }
   }
 
+  /** Resolves when it has ended and all its output was read. */
+  ended(): Promise<void> {
+    return this.#ended
+  }
+
   /** Resolves when it has ended, with what there is to say about that. */
   async failure(): Promise<PosternError> {
     await this.#ended

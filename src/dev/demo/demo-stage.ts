@@ -85,6 +85,25 @@ export class DemoStage {
     return this.#ports?.healthPort ?? 0
   }
 
+  /** Where the status page is. */
+  get adminPort(): number {
+    return this.#ports?.adminPort ?? 0
+  }
+
+  /** What `postern explain` says of a decision of the sidecar, line by line. */
+  async explain(decisionId: string): Promise<string[]> {
+    const lines: string[] = []
+    const admin = `127.0.0.1:${this.adminPort}`
+    const explain = this.#start('postern explain', ['explain', decisionId, '--admin', admin], {
+      onOutput: (line) => lines.push(line),
+    })
+    await explain.ended()
+    // Its end is no failure of the stage.
+    this.#processes.splice(this.#processes.indexOf(explain), 1)
+    if (lines.length === 0) throw await explain.failure()
+    return lines
+  }
+
   /** The decision with this id, once the audit log holds it. */
   decision(id: string): Promise<AuditedDecision> {
     return started(this.#sidecar).until(`an audit line for ${id}`, () => this.#decisions.get(id))
@@ -223,6 +242,7 @@ interface StartOptions {
 interface SidecarPorts {
   readonly inboundPort: number
   readonly healthPort: number
+  readonly adminPort: number
 }
 
 const decisionIdAttribute = 'postern.decision_id'

@@ -62,6 +62,7 @@ async function playAll(stage: DemoStage, context: DemoContext): Promise<Row[]> {
   const rows = [...first, ...afterwards]
   for (const line of ['', ...renderTable(groups, paint)]) print(line)
   for (const line of await explain(rows, stage, paint)) print(line)
+  for (const line of await explainForged(first, stage, paint)) print(line)
   print(summary(rows, paint))
   return rows
 }
@@ -79,6 +80,23 @@ async function explain(rows: readonly Row[], stage: DemoStage, paint: Paint): Pr
   ]
 }
 
+/** The SVID that a partner forged, as the sidecar explains it to who has the id of the reply. */
+async function explainForged(
+  rows: readonly Row[],
+  stage: DemoStage,
+  paint: Paint,
+): Promise<string[]> {
+  const row = rows.find(({ call, isRight }) => call.certificate === 'forged' && isRight)
+  if (row === undefined) return []
+  const lines = await stage.explain(row.decisionId)
+  return [
+    `And the forged one, by the id in its reply: postern explain ${row.decisionId}`,
+    '',
+    ...lines.map((line, i) => `    ${i === 0 ? paint('bold', line) : line}`),
+    '',
+  ]
+}
+
 function summary(rows: readonly Row[], paint: Paint): string {
   const right = rows.filter((row) => row.isRight).length
   const text = `${right} of ${rows.length} answers are the right ones.`
@@ -86,6 +104,7 @@ function summary(rows: readonly Row[], paint: Paint): string {
 }
 
 async function stay(stage: DemoStage, { signal, print, program }: DemoContext): Promise<void> {
+  print(`\nThe status page: http://127.0.0.1:${stage.adminPort}/`)
   print('\nStill running. Try these; Ctrl-C ends it.\n')
   for (const line of commandsToTry(stage, program)) print(line)
   const failure = await Promise.race([aborted(signal), stage.failure()])
