@@ -41,7 +41,8 @@ describe('an audit log that cannot be written', () => {
     await mesh?.postern.until(
       `status ${status}`,
       async () => {
-        for (let i = 0; i < 50; i++, answers++) {
+        // Refusals are lines too: many at once would fill the log as fast as a pipe is read.
+        for (let i = 0; i < (status === 503 ? 50 : 1); i++, answers++) {
           if ((await statusOf(path)) === status) return true
         }
         return false
@@ -101,7 +102,6 @@ describe('an audit log that cannot be written', () => {
     assert.deepEqual((await m.postern.ready()).missing, ['audit'])
     const drained = drain(reader.fd, stop.signal)
     await asksUntil(200)
-    assert.equal((await m.postern.ready()).status, 200)
     assert.equal(await m.postern.metric('postern_audit_lines_dropped_total'), 0)
     await m.postern.stop()
     stop.abort()
