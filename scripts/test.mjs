@@ -17,7 +17,7 @@ const minute = 60_000
 const suites = {
   check: { run: runCheckSuite },
   build: { run: runBuild },
-  unit: { run: mocha({ folder: 'test', without: ['test/e2e'], minutes: 10 }) },
+  unit: { run: mocha({ folder: 'test', without: ['test/e2e', 'test/deploy'], minutes: 10 }) },
   e2e: {
     run: mocha({
       folder: 'test/e2e',
@@ -26,6 +26,7 @@ const suites = {
     }),
     needsBuild: true,
   },
+  deploy: { run: mocha({ folder: 'test/deploy', minutes: 15 }), needsBuild: true },
   kubernetes: { run: mocha({ folder: 'test/e2e/kubernetes', minutes: 5 }), needsBuild: true },
   spire: { run: mocha({ folder: 'test/e2e/spire', minutes: 15 }), needsBuild: true },
 }

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 
-const program = fileURLToPath(new URL('../../dist/bin/postern.js', import.meta.url))
+const builtProgram = fileURLToPath(new URL('../../dist/bin/postern.js', import.meta.url))
 
 /** A line that the sidecar logged. */
 export interface LogLine {
@@ -45,6 +45,8 @@ export interface PosternProcessOptions {
   readonly env?: Readonly<Record<string, string>>
   /** A command that starts it, such as `ip netns exec NAME`: it must become the program itself. */
   readonly starter?: readonly string[]
+  /** The path of another build of it than that of the checkout. */
+  readonly program?: string
   /** What to wait for: the port bound, or `/readyz` answering 200. Default `ready`. */
   readonly until?: 'listening' | 'ready'
 }
@@ -92,7 +94,7 @@ export class PosternProcess {
     const directory = options.directory ?? (await temporaryDirectory())
     await writeFiles(directory, options.files)
     const { args = ['run', '--config', 'postern.yaml'] } = options
-    const child = spawnPostern(directory, args, options.env, options.starter)
+    const child = spawnPostern(directory, args, options)
     const postern = new PosternProcess(directory, child)
     try {
       await postern.#started(options.until ?? 'ready')
@@ -111,7 +113,7 @@ export class PosternProcess {
     const directory = options.directory ?? (await temporaryDirectory())
     await writeFiles(directory, options.files)
     const startMs = performance.now()
-    const child = spawnPostern(directory, args, options.env)
+    const child = spawnPostern(directory, args, options)
     const killer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? defaultPatienceMs)
     const output = Promise.all([textOf(child.stdout), textOf(child.stderr)])
     const code = await new Promise<number>((resolve) => {
@@ -332,9 +334,9 @@ process.once('exit', () => {
 function spawnPostern(
   directory: string,
   args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-  starter: readonly string[] = [],
+  options: Pick<PosternProcessOptions, 'env' | 'starter' | 'program'>,
 ): ChildProcess {
+  const { env = {}, starter = [], program = builtProgram } = options
   const [command = '', ...rest] = [...starter, process.execPath, program, ...args]
   const child = spawn(command, rest, {
     cwd: directory,

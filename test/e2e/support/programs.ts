@@ -14,16 +14,25 @@ export interface ProgramOptions {
   readonly input?: string
   /** Default 15 s; then it is killed and its code is 137. */
   readonly timeoutMs?: number
+  /** Where it runs. Default: here. */
+  readonly cwd?: string
+  /** Beside what is inherited. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Runs a program of this machine to its end. Rejects when there is no such program. */
 export function runProgram(
   command: string,
   args: readonly string[],
-  { input = '', timeoutMs = 15_000 }: ProgramOptions = {},
+  { input = '', timeoutMs = 15_000, cwd, env }: ProgramOptions = {},
 ): Promise<ProgramResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { timeout: timeoutMs, killSignal: 'SIGKILL' })
+    const child = spawn(command, args, {
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+      cwd,
+      env: { ...process.env, ...env },
+    })
     let stdout = ''
     let stderr = ''
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString('latin1')))
