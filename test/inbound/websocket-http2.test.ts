@@ -163,7 +163,8 @@ describe('WebSocket over HTTP/2', () => {
       const stream = ask()
       await replyOf(stream)
       await eventually(() => seen.length === 1)
-      stream.close(constants.NGHTTP2_CANCEL)
+      // Not close(): a stream that was closed while both halves are open keeps Node 20 from ending, for ever.
+      stream.destroy()
       const [code] = (await once(seen[0]!.socket, 'close')) as [number]
       assert.equal(code, 1006)
       await eventually(() => harness.telemetry.ended[0]?.outcome.error === 'downstream_aborted')
