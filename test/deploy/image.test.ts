@@ -10,6 +10,7 @@ import { runProgram } from '../e2e/support/programs.ts'
 import { PosternProcess, temporaryDirectory } from '../support/postern-process.ts'
 import { skip } from '../support/skip.ts'
 import { dockerIgnore, execForm, parseDockerfile, type Stage } from './support/dockerfile.ts'
+import { productionPackages, readLock } from './support/lock.ts'
 import { buildStage, filesBelow } from './support/image-build.ts'
 
 const checkout = join(import.meta.dirname, '../..')
@@ -215,24 +216,6 @@ function userOf(pid: number): number {
 
 /** The paths of packages below node_modules, as package-lock.json has them. */
 function installedPackages(nodeModules: string): string[] {
-  const { packages } = readJson(join(nodeModules, '.package-lock.json'))
+  const { packages } = readLock(join(nodeModules, '.package-lock.json'))
   return Object.keys(packages).sort()
-}
-
-function productionPackages(): string[] {
-  const { packages } = readJson(join(checkout, 'package-lock.json'))
-  return Object.entries(packages)
-    .filter(([path, { dev, devOptional }]) => path !== '' && dev !== true && devOptional !== true)
-    .map(([path]) => path)
-    .sort()
-}
-
-interface Lock {
-  readonly packages: Readonly<
-    Record<string, { readonly dev?: boolean; readonly devOptional?: boolean }>
-  >
-}
-
-function readJson(path: string): Lock {
-  return JSON.parse(readFileSync(path, 'utf8')) as Lock
 }
