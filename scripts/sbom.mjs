@@ -1,6 +1,6 @@
 /**
- * `npm run --silent sbom`: prints what a production installation consists of, as CycloneDX in JSON, from package-lock.json alone.
- * `npm sbom --omit dev` in the checkout leaves out what development needs too, such as zod: it gets a lock without development.
+ * `npm run sbom --silent`: prints what a production installation consists of, as CycloneDX in JSON, from package-lock.json alone.
+ * `npm sbom --omit dev` in the checkout leaves out what development needs too, such as zod: it gets files that know of no development.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,16 +17,13 @@ try {
 async function printSbom() {
   const manifest = withoutDevelopment(readJson('package.json'))
   const lock = readJson('package-lock.json')
-  const production = Object.entries(lock.packages)
-    .filter(([, { dev, devOptional }]) => dev !== true && devOptional !== true)
-    .map(([path, entry]) => [path, path === '' ? withoutDevelopment(entry) : entry])
   // npm names the whole by its folder.
   const folder = join(scratch, manifest.name)
   mkdirSync(folder)
   writeJson(join(folder, 'package.json'), manifest)
   writeJson(join(folder, 'package-lock.json'), {
     ...lock,
-    packages: Object.fromEntries(production),
+    packages: { ...lock.packages, '': withoutDevelopment(lock.packages['']) },
   })
   const options = ['--package-lock-only', '--sbom-format=cyclonedx', '--sbom-type=application']
   const { code, output } = await run('npm', ['sbom', ...options], {

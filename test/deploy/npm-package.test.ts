@@ -72,7 +72,7 @@ describe('npm run sbom', function () {
   this.timeout(2 * minute)
 
   it('lists every dependency of production with its version and hash, in CycloneDX', async () => {
-    const bom = JSON.parse(await must(checkout, 'npm', ['run', '--silent', 'sbom'])) as Bom
+    const bom = JSON.parse(await must(checkout, 'npm', ['run', 'sbom', '--silent'])) as Bom
     assert.equal(bom.bomFormat, 'CycloneDX')
     assert.equal(bom.metadata.component.purl, `pkg:npm/postern@${version()}`)
     const listed = bom.components.map((component) => `${component.name}@${component.version}`)
