@@ -9,11 +9,6 @@ export const focusedRow = 'document.activeElement.closest("li").id'
 export const sticksOut =
   'document.documentElement.scrollWidth > document.documentElement.clientWidth'
 
-/** True when the list of decisions is that short. */
-export function hasFewerRows(count: number): string {
-  return `document.querySelectorAll('#decision-list > li').length < ${count}`
-}
-
 /** Texts whose contrast with what is behind them is below 4.5 (WCAG 2.2, 1.4.3). */
 export const faintTexts = `(() => {
   const channels = (color) => color.match(/[\\d.]+/g).map(Number)
