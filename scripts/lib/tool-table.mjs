@@ -149,6 +149,15 @@ export const toolTable = [
     whatFor: 'what that API server keeps its objects in',
   },
   {
+    name: 'helm',
+    kind: 'go',
+    version: 'v3.22.0',
+    package: 'helm.sh/helm/v3/cmd/helm',
+    commands: ['helm'],
+    usable: { options: ['version', '--short'], says: /^v3\.(1[4-9]|[2-9]\d)\b/ },
+    whatFor: 'lint of the chart, and what it renders',
+  },
+  {
     name: 'iptables',
     kind: 'debian',
     version: 'debian',

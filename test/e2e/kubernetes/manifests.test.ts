@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { rendered } from '../../deploy/support/chart.ts'
 import { kustomization, type Manifest, ofKind, pathOf } from '../../deploy/support/manifests.ts'
 import { skipMissingTool } from '../../support/skip.ts'
 import { hasProgram } from '../support/programs.ts'
@@ -32,6 +33,26 @@ describe('deploy/ on a real API server', function () {
       const { status, warnings, body } = await dryRun(manifest)
       assert.ok(status === 200 || status === 201, `${status}: ${body.message ?? ''}`)
       assert.equal(warnings, '')
+    })
+  }
+
+  const charts = [
+    { name: 'as it is', values: [] },
+    {
+      name: 'with a Secret',
+      values: ['tls.secretName="webhook-tls"', 'webhook.failurePolicy="Ignore"'],
+    },
+  ]
+  for (const { name, values } of charts) {
+    it(`is accepted: the chart ${name}`, async function () {
+      if (!(await hasProgram('helm', 'version'))) skipMissingTool(this, 'helm')
+      const all = await rendered(['spire.clusterSpiffeIds=false', ...values])
+      for (const manifest of all) {
+        const { status, body } = await dryRun(manifest)
+        assert.ok(status < 300, `${manifest.kind}: ${status}: ${body.message ?? ''}`)
+      }
+      const { template } = ofKind(all, 'Deployment')['spec'] as { template: Manifest }
+      assert.equal((await dryRun(podOf(template))).status, 201)
     })
   }
 
