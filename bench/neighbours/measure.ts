@@ -36,7 +36,8 @@ export interface MeasureOptions {
   readonly seconds: number
 }
 
-const warmUpSeconds = 2
+/** A sidecar lives for days: what it costs in its first seconds, while Node compiles, is not of interest. */
+const warmUpSeconds = 10
 
 /** All proxies in one scenario: started together, then measured in turn, round by round. */
 export async function measureScenario(

@@ -26,6 +26,7 @@ const usableTools = {
   chromium: 'Chromium 150.0.1.1 built on Debian GNU/Linux 12',
   websockets: 'websockets 17.4',
   'otelcol-postern': '  otelcol-postern [flags]',
+  helm: 'v3.22.0',
   java: 'openjdk 17.0.15 2025-04-15',
 }
 
