@@ -30,11 +30,12 @@ describe('a sidecar whose agent is away', () => {
     assert.equal(await postern.metric('postern_handshakes_total', refused), before + 1)
 
     await mesh.agent.startServing()
-    await postern.until('ready', async () => (await postern.ready()).status === 200)
+    // By now it waits up to 16 s between two attempts.
+    await postern.until('ready', async () => (await postern.ready()).status === 200, 60_000)
     for (const one of live) {
       assert.equal((await one.call()).status, 200)
       one.close()
     }
     assert.equal((await caller.call()).status, 200)
-  })
+  }).timeout(120_000)
 })
