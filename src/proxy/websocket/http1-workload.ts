@@ -131,7 +131,6 @@ export class Http1WebSocketWorkload implements RequestSink, Deadline {
   #ask(): void {
     if (this.#phase !== 'connecting' || this.#reply === undefined) return
     this.#phase = 'asked'
-    this.#phase = 'asked'
     this.#reader.expect('GET')
     this.#socket.write(this.#head, 'latin1')
     this.deadlineMs = this.#options.deadlines.nowMs() + this.#options.responseTimeoutMs
