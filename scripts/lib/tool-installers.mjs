@@ -101,6 +101,9 @@ async function installPypi(tool) {
     await must('python3', ['-m', 'venv', folder], { minutes: 2 })
     const wanted = `${tool.package}==${tool.version}`
     await must(join(folder, 'bin/pip'), ['install', '--quiet', wanted], { minutes: 10 })
+    // Python looks for its packages beside the path that it was started by: a link from elsewhere finds none.
+    const python = `#!/bin/sh\nexec '${join(folder, 'bin/python')}' "$@"\n`
+    writeFileSync(join(folder, 'bin', tool.commands[0]), python, { mode: 0o755 })
   })
 }
 

@@ -7,7 +7,7 @@
  * - `otel-collector`: built by the collector's own builder from `components`
  * - `debian`: installed for the whole machine by apt-get, which needs root
  * - `debian-unpacked`: only unpacked into the cache, because installing it would start a service
- * - `pypi`: a virtual environment of its own
+ * - `pypi`: a virtual environment of its own; the command is its Python, which knows the package
  * - `npm`: a folder of its own, without install scripts
  */
 export const toolTable = [
@@ -90,13 +90,25 @@ export const toolTable = [
     whatFor: 'the workload of those cases',
   },
   {
-    name: 'websockets',
+    name: 'python-websockets',
     kind: 'pypi',
     version: '17.4',
     package: 'websockets',
-    commands: ['websockets'],
-    usable: { options: ['--version'], says: /^websockets 1[5-9]\./ },
-    whatFor: 'a WebSocket client that is not Node, with the Python that it is installed for',
+    commands: ['python-websockets'],
+    usable: { options: ['-m', 'websockets', '--version'], says: /^websockets 1[5-9]\./ },
+    whatFor: 'a WebSocket client that is not Node',
+  },
+  {
+    name: 'python-grpcio',
+    kind: 'pypi',
+    version: '1.85.1',
+    package: 'grpcio',
+    commands: ['python-grpcio'],
+    usable: {
+      options: ['-c', 'import grpc; print("grpcio", grpc.__version__)'],
+      says: /^grpcio 1\./,
+    },
+    whatFor: 'a caller on the gRPC of C++, with its own TLS and HTTP/2',
   },
   {
     name: 'step-ca',

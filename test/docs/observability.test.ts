@@ -5,8 +5,7 @@ import { join } from 'node:path'
 import { parse } from 'yaml'
 import { Metrics } from '../../src/telemetry/metrics.ts'
 import { assertAuditLine } from '../support/audit-schema.ts'
-import { skipMissingTool } from '../support/skip.ts'
-import { findTool } from '../support/tools.ts'
+import { requireTool } from '../support/tools.ts'
 import { root } from './support/readme.ts'
 
 interface Alert {
@@ -88,8 +87,7 @@ describe('observability/', () => {
   })
 
   it('has alerts that do what their tests say', function () {
-    const promtool = findTool('promtool')
-    if (promtool === undefined) skipMissingTool(this, 'promtool')
+    const promtool = requireTool(this, 'promtool')
     const file = join(root, 'observability/alerts.test.yaml')
     const { status, stdout, stderr } = spawnSync(promtool, ['test', 'rules', file], {
       encoding: 'utf8',

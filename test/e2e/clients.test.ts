@@ -4,9 +4,8 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { EchoWorkload, echoClient } from '../proxy/support/http2-grpc-echo.ts'
-import { findTool } from '../proxy/support/http2-tools.ts'
 import { type AuditLine, temporaryDirectory } from '../support/postern-process.ts'
-import { skipMissingTool } from '../support/skip.ts'
+import { requireTool } from '../support/tools.ts'
 import type { CallerIdentity } from './support/caller.ts'
 import { checkoutId, Mesh } from './support/mesh.ts'
 import { runProgram, writeIdentity } from './support/programs.ts'
@@ -69,9 +68,7 @@ describe('clients of HTTP that others wrote', () => {
     let java: string
 
     before(function () {
-      const command = findTool('java')
-      if (command === undefined) skipMissingTool(this, 'java')
-      java = command
+      java = requireTool(this, 'java')
     })
 
     async function call(key: string, store: string): Promise<string[]> {
@@ -99,8 +96,7 @@ describe('clients of HTTP that others wrote', () => {
   })
 
   it('nghttp, the reference of HTTP/2, is served many requests at once', async function () {
-    const command = findTool('nghttp')
-    if (command === undefined) skipMissingTool(this, 'nghttp')
+    const command = requireTool(this, 'nghttp')
     const { code, stdout } = await runProgram(command, [
       ...['-m', '20', '-H', `x-api-key: ${mesh.key('reports')}`],
       `https://127.0.0.1:${mesh.postern.port}/many`,
@@ -138,8 +134,7 @@ describe('clients of HTTP that others wrote', () => {
   })
 
   it('Chromium is served, over HTTP/2', async function () {
-    const command = findTool('chromium')
-    if (command === undefined) skipMissingTool(this, 'chromium')
+    const command = requireTool(this, 'chromium')
     const key = JSON.stringify({ headers: { 'x-api-key': mesh.key('reports') } })
     const url = `https://127.0.0.1:${mesh.postern.port}/browser`
     const page = `<body><script>

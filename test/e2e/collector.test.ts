@@ -7,8 +7,7 @@ import { stringify } from 'yaml'
 import type { AuditLine } from '../support/postern-process.ts'
 import { temporaryDirectory } from '../support/postern-process.ts'
 import { freePort } from '../support/free-port.ts'
-import { skipMissingTool } from '../support/skip.ts'
-import { findTool } from '../support/tools.ts'
+import { requireTool } from '../support/tools.ts'
 import { expiredCaller } from './support/caller-cases.ts'
 import { checkoutId, Mesh } from './support/mesh.ts'
 
@@ -22,8 +21,7 @@ for (const protocol of ['grpc', 'http/protobuf'] as const) {
     const started: { close(): Promise<void> }[] = []
 
     before(async function () {
-      const command = findTool('otelcol-postern')
-      if (command === undefined) skipMissingTool(this, 'otelcol-postern')
+      const command = requireTool(this, 'otelcol-postern')
       collector = await Collector.start(command)
       started.unshift(collector)
       mesh = await Mesh.start({

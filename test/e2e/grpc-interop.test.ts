@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { findTool, runTool, startServer } from '../proxy/support/http2-tools.ts'
-import { skipMissingTool } from '../support/skip.ts'
+import { runTool, startServer } from '../proxy/support/http2-tools.ts'
+import { requireTool } from '../support/tools.ts'
 import { checkoutId, Mesh } from './support/mesh.ts'
 import { TlsOpener } from './support/tls-opener.ts'
 
@@ -20,13 +20,8 @@ describe('grpc-go interop through the sidecar', () => {
   let opener: TlsOpener | undefined
 
   before(async function () {
-    const [clientCommand, serverCommand] = ['grpc-interop-client', 'grpc-interop-server'].map(
-      findTool,
-    )
-    if (clientCommand === undefined || serverCommand === undefined) {
-      skipMissingTool(this, 'grpc-interop-client')
-    }
-    client = clientCommand
+    client = requireTool(this, 'grpc-interop-client')
+    const serverCommand = requireTool(this, 'grpc-interop-server')
     server = await startServer(serverCommand, (port) => ['-port', String(port)])
     mesh = await Mesh.start({
       inbound: { upstream: `127.0.0.1:${server.port}`, plaintext: 'allow' },

@@ -6,8 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { freePort } from '../support/free-port.ts'
-import { skipMissingTool } from '../support/skip.ts'
-import { findTool } from '../support/tools.ts'
+import { requireTool } from '../support/tools.ts'
 import { checkoutId, Mesh } from './support/mesh.ts'
 
 const rules = fileURLToPath(new URL('../../observability/alerts.yaml', import.meta.url))
@@ -26,8 +25,7 @@ describe('the metrics of a sidecar', () => {
   after(() => mesh.close())
 
   it('give promtool nothing to say', async function () {
-    const promtool = findTool('promtool')
-    if (promtool === undefined) skipMissingTool(this, 'promtool')
+    const promtool = requireTool(this, 'promtool')
     const input = await mesh.postern.metrics()
     const checked = spawnSync(promtool, ['check', 'metrics'], { input, encoding: 'utf8' })
     assert.equal(checked.stdout + checked.stderr, '')
@@ -35,8 +33,7 @@ describe('the metrics of a sidecar', () => {
   })
 
   it('are scraped by Prometheus, in OpenMetrics, and make an alert of ours fire', async function () {
-    const command = findTool('prometheus')
-    if (command === undefined) skipMissingTool(this, 'prometheus')
+    const command = requireTool(this, 'prometheus')
     await using prometheus = await Prometheus.start(command, mesh)
     await mesh.postern.until('a scrape', () => prometheus.has('up == 1'), patienceMs)
     const call = () => mesh.keyCaller('old').call()

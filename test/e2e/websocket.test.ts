@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WebSocket, WebSocketServer } from 'ws'
-import { findTool, runTool } from '../proxy/support/http2-tools.ts'
-import { skipMissingTool } from '../support/skip.ts'
+import { runTool } from '../proxy/support/http2-tools.ts'
+import { requireTool } from '../support/tools.ts'
 import type { CallerIdentity } from './support/caller.ts'
 import { checkoutId, Mesh, type MeshOptions, sidecarId } from './support/mesh.ts'
 import { OtlpReceiver } from './support/otlp-receiver.ts'
@@ -127,8 +127,7 @@ describe('WebSocket through the program', () => {
   })
 
   it('serves a client that is not Node', async function () {
-    const python = await pythonOfWebSockets()
-    if (python === undefined) skipMissingTool(this, 'websockets')
+    const python = requireTool(this, 'python-websockets')
     await start()
     const identity = await mesh.mint(checkoutId)
     await mesh.postern.write({
@@ -160,13 +159,6 @@ const isSidecar = ((_host: string, peer: { readonly subjectaltname?: string }) =
   peer.subjectaltname === `URI:${sidecarId}`
     ? undefined
     : new Error(`not ${sidecarId}`)) as unknown as () => boolean
-
-/** The Python that `websockets` is installed for: what its own command runs with. */
-async function pythonOfWebSockets(): Promise<string | undefined> {
-  const command = findTool('websockets')
-  if (command === undefined) return undefined
-  return /^#!(\S+)/.exec(await readFile(command, 'utf8'))?.[1]
-}
 
 const pythonClient = `
 import asyncio, os, ssl, sys

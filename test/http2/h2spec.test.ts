@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { skipMissingTool } from '../support/skip.ts'
+import { requireTool } from '../support/tools.ts'
 import { EchoServer } from './support/echo-server.ts'
-import { findH2spec, runH2spec } from './support/h2spec.ts'
+import { runH2spec } from './support/h2spec.ts'
 
 describe('h2spec', () => {
   let server: EchoServer
@@ -13,8 +13,7 @@ describe('h2spec', () => {
   after(() => server.close())
 
   it('finds nothing, strict cases included', async function () {
-    const command = findH2spec()
-    if (command === undefined) skipMissingTool(this, 'h2spec')
+    const command = requireTool(this, 'h2spec')
     const result = await runH2spec(command, server.port)
     assert.equal(result.failed, 0, result.report)
     assert.equal(result.skipped, 0, result.report)

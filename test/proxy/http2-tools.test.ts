@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { discardedRequest, type RequestSink } from '../../src/proxy/ends.ts'
 import { runH2spec } from '../http2/support/h2spec.ts'
-import { skipMissingTool } from '../support/skip.ts'
+import { requireTool } from '../support/tools.ts'
 import { eventually } from './support/eventually.ts'
 import { AnyProxy } from './support/http2-any-proxy.ts'
 import { answer } from './support/http2-local-answer.ts'
 import { bodyOf } from './support/http2-message.ts'
 import { PlannedWorkload } from './support/http2-planned-workload.ts'
-import { findTool, runTool, startServer } from './support/http2-tools.ts'
+import { runTool, startServer } from './support/http2-tools.ts'
 
 describe('the end of HTTP/2 callers', () => {
   let proxy: AnyProxy
@@ -25,8 +25,7 @@ describe('the end of HTTP/2 callers', () => {
 
   for (const { name, answersLate } of answers) {
     it(`stands every case of h2spec, strict ones included, when it answers ${name}`, async function () {
-      const command = findTool('h2spec')
-      if (command === undefined) skipMissingTool(this, 'h2spec')
+      const command = requireTool(this, 'h2spec')
       proxy.answerLocally = (_request, reply): RequestSink => {
         const now = () => void answer(reply, 200, 'hello world')
         if (answersLate) return { ...discardedRequest, requestEnd: now }
@@ -72,8 +71,7 @@ for (const upstream of ['http1', 'h2c'] as const) {
     afterEach(() => assert.deepEqual(proxy.bugs, []))
 
     it('curl posts and gets the reply', async function () {
-      const command = findTool('curl')
-      if (command === undefined) skipMissingTool(this, 'curl')
+      const command = requireTool(this, 'curl')
       const { exitCode, stdout, stderr } = await runTool(
         command,
         ['-sS', '--http2-prior-knowledge', '--data-binary', '@-', `${proxy.origin}/up?load`],
@@ -88,8 +86,7 @@ for (const upstream of ['http1', 'h2c'] as const) {
     })
 
     it('curl is answered early in the middle of an upload', async function () {
-      const command = findTool('curl')
-      if (command === undefined) skipMissingTool(this, 'curl')
+      const command = requireTool(this, 'curl')
       const { exitCode, stdout, stderr } = await runTool(
         command,
         ['-sS', '--http2-prior-knowledge', '--data-binary', '@-', `${proxy.origin}/`],
@@ -100,8 +97,7 @@ for (const upstream of ['http1', 'h2c'] as const) {
     })
 
     it('curl is answered by the last reply of a connection', async function () {
-      const command = findTool('curl')
-      if (command === undefined) skipMissingTool(this, 'curl')
+      const command = requireTool(this, 'curl')
       proxy.answerLocally = (_request, reply) => {
         answer(reply, 403, 'no', { closeAfter: true })
         return discardedRequest
@@ -117,8 +113,7 @@ for (const upstream of ['http1', 'h2c'] as const) {
     })
 
     it('nghttp multiplexes', async function () {
-      const command = findTool('nghttp')
-      if (command === undefined) skipMissingTool(this, 'nghttp')
+      const command = requireTool(this, 'nghttp')
       const { exitCode, stdout } = await runTool(command, ['-m', '20', `${proxy.origin}/many`])
       assert.equal(exitCode, 0)
       assert.equal(stdout.length, 20 * bodyOf(download).length)
@@ -142,13 +137,8 @@ describe('grpc-go interop through the proxy', () => {
   let proxy: AnyProxy | undefined
 
   before(async function () {
-    const [clientCommand, serverCommand] = ['grpc-interop-client', 'grpc-interop-server'].map(
-      findTool,
-    )
-    if (clientCommand === undefined || serverCommand === undefined) {
-      skipMissingTool(this, 'grpc-interop-client')
-    }
-    client = clientCommand
+    client = requireTool(this, 'grpc-interop-client')
+    const serverCommand = requireTool(this, 'grpc-interop-server')
     server = await startServer(serverCommand, (port) => ['-port', String(port)])
     proxy = await AnyProxy.start({
       ...{ downstream: 'h2', upstream: 'h2c', upstreamPort: server.port },

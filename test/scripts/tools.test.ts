@@ -24,7 +24,8 @@ const usableTools = {
   iptables: 'iptables v1.8.9 (nf_tables)',
   ip6tables: 'ip6tables v1.8.9 (nf_tables)',
   chromium: 'Chromium 150.0.1.1 built on Debian GNU/Linux 12',
-  websockets: 'websockets 17.4',
+  'python-websockets': 'websockets 17.4',
+  'python-grpcio': 'grpcio 1.85.1',
   'otelcol-postern': '  otelcol-postern [flags]',
   helm: 'v3.22.0',
   java: 'openjdk 17.0.15 2025-04-15',
@@ -129,6 +130,25 @@ describe('scripts/tools.mjs', () => {
     assert.equal(status, 0, stderr)
     assert.ok(existsSync(join(stdout.trim(), 'otelcol-postern')))
     assert.ok(notes().some((line) => line.includes('receiver/otlpreceiver v0.150.0')))
+  })
+
+  it('gives a package of PyPI a Python that finds it, from wherever it is linked', () => {
+    putOnPath('go', workingGo)
+    putOnPath('python-grpcio', `echo 'No module named grpc'`)
+    const pip = `#!/bin/sh\necho "pip $@" >> "$NOTES"\n`
+    const own = `#!/bin/sh\necho "$0 $1"\n`
+    putOnPath(
+      'python3',
+      `[ "$1" = --version ] && echo '${usableTools.python3}' && exit; /bin/mkdir -p "$3/bin"
+printf '${pip}' > "$3/bin/pip"; printf '${own}' > "$3/bin/python"; /bin/chmod +x "$3/bin/"*`,
+    )
+
+    const { status, stdout, stderr } = tools()
+
+    assert.equal(status, 0, stderr)
+    assert.ok(notes().includes('pip install --quiet grpcio==1.85.1'))
+    const linked = spawnSync(join(stdout.trim(), 'python-grpcio'), ['x'], { encoding: 'utf8' })
+    assert.equal(linked.stdout, `${join(folder, 'cache/python-grpcio-1.85.1/bin/python')} x\n`)
   })
 
   it('starts again after an installation that was interrupted', () => {

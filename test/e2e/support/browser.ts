@@ -1,7 +1,6 @@
 import type { Context } from 'mocha'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
-import { findTool } from '../../proxy/support/http2-tools.ts'
-import { skipMissingTool } from '../../support/skip.ts'
+import { requireTool } from '../../support/tools.ts'
 
 /** A page in a real browser, with everything that it complained about. */
 export interface WatchedPage {
@@ -14,10 +13,8 @@ export interface WatchedPage {
 
 /** Debian's Chromium without a window; skips the suite where it is missing. The caller closes it. */
 export function launchBrowser(context: Context): Promise<Browser> {
-  const executablePath = findTool('chromium')
-  if (executablePath === undefined) return skipMissingTool(context, 'chromium')
   return chromium.launch({
-    executablePath,
+    executablePath: requireTool(context, 'chromium'),
     args: [
       // As root there is no sandbox; and nothing is asked of the network that the page does not ask.
       '--no-sandbox',

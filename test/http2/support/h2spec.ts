@@ -1,7 +1,4 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { delimiter, join } from 'node:path'
 
 export interface H2specResult {
   readonly passed: number
@@ -9,19 +6,6 @@ export interface H2specResult {
   readonly skipped: number
   /** What h2spec printed, for the message of a failure. */
   readonly report: string
-}
-
-/** Where h2spec is: in the project's tool cache, on the PATH, or where `go install` puts it. */
-export function findH2spec(): string | undefined {
-  const folders = [
-    process.env['POSTERN_TOOLS_BIN'],
-    ...(process.env['PATH'] ?? '').split(delimiter),
-    join(homedir(), 'go', 'bin'),
-  ]
-  return folders
-    .filter((folder): folder is string => folder !== undefined && folder !== '')
-    .map((folder) => join(folder, 'h2spec'))
-    .find((path) => existsSync(path))
 }
 
 /** Runs all of h2spec, the strict cases too, against a server on loopback. */

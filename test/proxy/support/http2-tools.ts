@@ -1,30 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
-import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-
-/** Where a command is: in the project's tool cache or on the PATH. */
-export function findTool(command: string): string | undefined {
-  const folders = [
-    process.env['POSTERN_TOOLS_BIN'],
-    ...(process.env['PATH'] ?? '').split(delimiter),
-  ]
-  return folders
-    .filter((folder): folder is string => folder !== undefined && folder !== '')
-    .map((folder) => join(folder, command))
-    .find(isExecutable)
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
 
 export interface ToolResult {
   readonly exitCode: number | null
