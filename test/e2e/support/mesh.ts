@@ -31,6 +31,8 @@ export interface MeshOptions {
   readonly authorities?: { readonly 'partner-b'?: object; readonly 'partner-c'?: object }
   /** By a name for the test. */
   readonly keys?: Readonly<Record<string, KeyTerms>>
+  /** Names in the sidecar's SVID beside its SPIFFE ID, for callers that look at nothing else. */
+  readonly dnsNames?: readonly string[]
   /** Validity of SVIDs, milliseconds. */
   readonly svidTtlMs?: number
   /** The agent's socket is not there at the start. */
@@ -119,6 +121,7 @@ export class Mesh {
 
   /** Opens the agent's socket for the sidecar. */
   async startAgent(): Promise<void> {
+    await this.agent.addEntry(sidecarId, this.#options.dnsNames)
     await this.agent.listen({ socketPath: this.socketPath, spiffeId: sidecarId })
   }
 
