@@ -9,6 +9,8 @@ export interface Arrival {
   /** Changes once a balancer has said for whom it connects. */
   client: Client
   readonly endMs: number
+  /** Of the socket's bytes those that came before TLS; undefined until TLS begins. */
+  bytesBeforeTls?: number
 }
 
 export interface ArrivalsOptions {
@@ -17,8 +19,8 @@ export interface ArrivalsOptions {
   readonly most: number
   /** From accept until it is known what the connection is, handshake included. */
   readonly timeoutMs: number
-  /** How each of them went; exactly once. */
-  readonly onEnd: (result: HandshakeResult) => void
+  /** How each of them went, and why where that is known; exactly once. */
+  readonly onEnd: (arrival: Arrival, result: HandshakeResult, reason: string) => void
 }
 
 const sweepEveryMs = 250
@@ -50,18 +52,27 @@ export class Arrivals {
     const key = keyOf(socket)
     this.#members.set(key, arrival)
     socket.once('close', () => {
-      if (this.#members.get(key) === arrival) this.#remove(key, 'failed')
+      if (this.#members.get(key) === arrival) this.#remove(key, arrival, 'failed', 'disconnected')
     })
     this.#sweeper ??= clock.setTimer(sweepEveryMs, this.#sweep)
     return arrival
   }
 
-  /** The connection is known, or was refused. Returns what it was; undefined when it is none any more. */
-  end(socket: Socket, result: HandshakeResult): Arrival | undefined {
+  /**
+   * The connection is known, or was refused; `reason` says it more closely than `result`. Returns what it was; undefined when it
+   * is none any more.
+   */
+  end(socket: Socket, result: HandshakeResult, reason: string = result): Arrival | undefined {
     const key = keyOf(socket)
     const arrival = this.#members.get(key)
-    if (arrival !== undefined) this.#remove(key, result)
+    if (arrival !== undefined) this.#remove(key, arrival, result, reason)
     return arrival
+  }
+
+  /** Since accept, milliseconds. */
+  ageMs({ endMs }: Arrival): number {
+    const { clock, timeoutMs } = this.#options
+    return clock.monotonic() - (endMs - timeoutMs)
   }
 
   /** Cuts all of them. */
@@ -70,17 +81,17 @@ export class Arrivals {
     for (const { socket } of this.#members.values()) socket.destroy()
   }
 
-  #remove(key: string, result: HandshakeResult): void {
+  #remove(key: string, arrival: Arrival, result: HandshakeResult, reason: string): void {
     this.#members.delete(key)
-    this.#options.onEnd(result)
+    this.#options.onEnd(arrival, result, reason)
   }
 
   #cutOldest(result: HandshakeResult): void {
     const [oldest] = this.#members
     if (oldest === undefined) return
-    const [key, { socket }] = oldest
-    this.#remove(key, result)
-    socket.destroy()
+    const [key, arrival] = oldest
+    this.#remove(key, arrival, result, result)
+    arrival.socket.destroy()
   }
 
   readonly #sweep = (): void => {

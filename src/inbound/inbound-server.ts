@@ -5,6 +5,7 @@ import type { TrustState } from '../policy/trust-state.ts'
 import { Http1Downstream } from '../proxy/http1-downstream.ts'
 import { Http2Downstream } from '../proxy/http2-downstream.ts'
 import { type ListenerTls, listenerTlsOptions, type ServerIdentity } from '../tls/context.ts'
+import { handshakeFailureOf } from '../tls/handshake-failure.ts'
 import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
 import type { CidrSet } from '../policy/cidr-set.ts'
 import type { Client } from './client.ts'
@@ -198,11 +199,11 @@ export class InboundServer {
   }
 
   #createTls(options: ReturnType<typeof listenerTlsOptions>): TlsServer {
-    const { logger } = this.#options.context
     const server = createTlsServer(options, (socket) => this.#onSecure(socket))
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-      if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') this.#reception.known(socket, 'timeout')
-      logger.debug('handshake failed', { error: error.message })
+      // Nobody is found when the other end went: the close of the connection below tells of it.
+      const reason = handshakeFailureOf(error)
+      this.#reception.known(socket, reason === 'timeout' ? reason : 'failed', reason)
       socket.destroy()
     })
     return server

@@ -46,7 +46,7 @@ export class Reception {
       clock: context.clock,
       most: maxHandshakes,
       timeoutMs: handshakeTimeoutMs,
-      onEnd: (result) => context.telemetry.handshake(result),
+      onEnd: (arrival, result, reason) => this.#ended(arrival, result, reason),
     })
   }
 
@@ -57,9 +57,24 @@ export class Reception {
     else this.#admit(arrival)
   }
 
-  /** A handshake is over. Returns whose it was; undefined when the connection was given up already. */
-  known(socket: Socket, result: HandshakeResult): Client | undefined {
-    return this.#arrivals.end(socket, result)?.client
+  /**
+   * A handshake is over; `reason` says why more closely than `result`. Returns whose it was; undefined when the connection was
+   * given up already.
+   */
+  known(socket: Socket, result: HandshakeResult, reason?: string): Client | undefined {
+    return this.#arrivals.end(socket, result, reason)?.client
+  }
+
+  #ended(arrival: Arrival, result: HandshakeResult, reason: string): void {
+    const { telemetry, logger } = this.#options.context
+    const isSilent = arrival.socket.bytesRead <= (arrival.bytesBeforeTls ?? 0)
+    // A balancer that looks whether the port is open: nobody failed.
+    telemetry.handshake(result === 'failed' && isSilent ? 'silent' : result)
+    if (isSilent || arrival.bytesBeforeTls === undefined || !failedInTls.has(result)) return
+    const { text: clientAddress, port: clientPort } = arrival.client
+    const durationMs = this.#arrivals.ageMs(arrival)
+    telemetry.handshakeFailed({ result, reason, clientAddress, clientPort, durationMs })
+    logger.debug('handshake failed', { address: clientAddress, result, reason })
   }
 
   #askBalancer(arrival: Arrival): void {
@@ -79,8 +94,8 @@ export class Reception {
   }
 
   #admit(arrival: Arrival): void {
-    const { context, takesPlaintext, onTls } = this.#options
-    const { client, socket } = arrival
+    const { context, takesPlaintext } = this.#options
+    const { client } = arrival
     const { epoch } = context.trust.current
     const denial = decideAddress(context.settings, client.address, epoch)
     if (denial !== undefined) {
@@ -91,7 +106,7 @@ export class Reception {
     } else if (takesPlaintext) {
       this.#detect(arrival)
     } else {
-      onTls(socket)
+      this.#beginTls(arrival)
     }
   }
 
@@ -102,16 +117,24 @@ export class Reception {
     return true
   }
 
-  #detect({ socket, client }: Arrival): void {
-    const { onTls, onPlaintext } = this.#options
+  #detect(arrival: Arrival): void {
+    const { onPlaintext } = this.#options
+    const { socket, client } = arrival
     detectFirstBytes(socket, (kind) => {
       if (kind === 'tls') {
-        onTls(socket)
+        this.#beginTls(arrival)
       } else if (this.known(socket, 'plaintext') !== undefined) {
         onPlaintext(socket, client, kind)
       }
     })
     socket.resume()
+  }
+
+  #beginTls(arrival: Arrival): void {
+    const { socket } = arrival
+    // What was looked at and given back is the first of TLS; a balancer's header was not.
+    arrival.bytesBeforeTls = socket.bytesRead - socket.readableLength
+    this.#options.onTls(socket)
   }
 
   #turnAway({ socket }: Arrival, result: HandshakeResult): void {
@@ -136,6 +159,14 @@ export class Reception {
     telemetry.finished(trace, record, { status: 0, requestBytes: 0, replyBytes: 0, durationMs: 0 })
   }
 }
+
+/** These end handshakes that have begun, and no decision tells of them. */
+const failedInTls: ReadonlySet<HandshakeResult> = new Set([
+  'failed',
+  'timeout',
+  'resumed',
+  'too_many_handshakes',
+])
 
 function isIn(set: CidrSet | undefined, address: IpAddress | undefined): boolean {
   return set !== undefined && address !== undefined && set.find(address) !== undefined

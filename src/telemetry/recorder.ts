@@ -14,6 +14,7 @@ import {
   type ConnectionProtocol,
   type CrlValidity,
   type DecisionRecord,
+  type FailedHandshake,
   type HandshakeResult,
   type IdentityUpdateResult,
   isOfRequest,
@@ -133,6 +134,10 @@ export class Recorder implements Telemetry {
 
   handshake(result: HandshakeResult): void {
     this.#metrics.handshake(result)
+  }
+
+  handshakeFailed(failed: FailedHandshake): void {
+    this.#tracing.handshakeFailed(failed)
   }
 
   upstreamError(reason: UpstreamErrorReason): void {

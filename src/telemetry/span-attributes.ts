@@ -30,6 +30,7 @@ import {
 } from './record-text.ts'
 import {
   type DecisionRecord,
+  type FailedHandshake,
   type Outcome,
   type RecordedProtocol,
   type RecordedRequest,
@@ -83,6 +84,22 @@ export function authorizeAttributes(record: DecisionRecord): Attributes {
     [ATTR_CLIENT_PORT]: record.clientPort,
     [ATTR_NETWORK_PEER_ADDRESS]: address,
     [ATTR_NETWORK_PEER_PORT]: record.clientPort,
+  }
+}
+
+/** Attributes of the `handshake` span; `leftOut`: how many others had no span since the last that had one. */
+export function handshakeAttributes(failed: FailedHandshake, leftOut: number): Attributes {
+  const address = bounded(failed.clientAddress, longestWord)
+  const reason = bounded(failed.reason, longestWord)
+  return {
+    'postern.handshake': failed.result,
+    'postern.reason': reason,
+    'postern.handshakes_left_out': leftOut,
+    [ATTR_ERROR_TYPE]: reason,
+    [ATTR_CLIENT_ADDRESS]: address,
+    [ATTR_CLIENT_PORT]: failed.clientPort,
+    [ATTR_NETWORK_PEER_ADDRESS]: address,
+    [ATTR_NETWORK_PEER_PORT]: failed.clientPort,
   }
 }
 

@@ -95,15 +95,16 @@ export type ConnectionProtocol = 'http/1.1' | 'h2' | 'tcp' | 'websocket'
 
 /**
  * How the beginning of a connection went. `certificate`, `anonymous`: TLS is up, with or without a client certificate;
- * `plaintext`: no TLS was begun and none is asked for.
+ * `plaintext`: no TLS was begun and none is asked for; `silent`: the other end closed it without a word, as the health checks
+ * of balancers do.
  */
 export type HandshakeResult =
   | 'certificate'
   | 'anonymous'
   | 'plaintext'
   | 'failed'
+  | 'silent'
   | 'timeout'
-  | 'refused'
   | 'resumed'
   | 'identity_unavailable'
   | 'address_not_allowed'
@@ -111,6 +112,17 @@ export type HandshakeResult =
   | 'too_many_connections'
   | 'too_many_connections_of_address'
   | 'too_many_handshakes'
+
+/** A connection that ended in its TLS handshake: nothing was decided. */
+export interface FailedHandshake {
+  readonly result: HandshakeResult
+  /** Of a bounded set: what OpenSSL says, `disconnected`, or the result again. */
+  readonly reason: string
+  readonly clientAddress: string
+  readonly clientPort: number
+  /** Since accept. */
+  readonly durationMs: number
+}
 
 export type UpstreamErrorReason =
   | 'upstream_unavailable'
@@ -164,6 +176,8 @@ export interface Telemetry {
   peerConnectionOpened(protocol: ConnectionProtocol): void
   peerConnectionClosed(protocol: ConnectionProtocol): void
   handshake(result: HandshakeResult): void
+  /** Beside `handshake`, which counts: its span, unless there were too many just now. */
+  handshakeFailed(failed: FailedHandshake): void
   upstreamError(reason: UpstreamErrorReason): void
   /** The SVID that we serve with; undefined when we hold none. */
   identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void

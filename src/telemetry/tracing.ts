@@ -4,11 +4,13 @@ import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { TracingSettings } from './environment.ts'
 import { otlpSink, type SpanSink } from './otlp-exporter.ts'
+import { HandshakeSpanBudget } from './handshake-span-budget.ts'
 import { RandomIds } from './random-ids.ts'
 import { type Sample, sampler } from './sampling.ts'
 import {
   authorizeAttributes,
   errorType,
+  handshakeAttributes,
   isErrorStatus,
   requestAttributes,
   spanName,
@@ -16,6 +18,7 @@ import {
 import { type LostSpansReason, SpanPipeline } from './span-pipeline.ts'
 import {
   type DecisionRecord,
+  type FailedHandshake,
   isOfRequest,
   type Outcome,
   type Recording,
@@ -48,6 +51,7 @@ export class Tracing {
   readonly #ids = new RandomIds()
   readonly #sample: Sample | undefined
   readonly #pipeline: SpanPipeline | undefined
+  readonly #handshakes = new HandshakeSpanBudget()
 
   /** Without an exporter nothing is recorded, and the context of the caller passes as it came. */
   constructor(options: TracingOptions) {
@@ -133,6 +137,26 @@ export class Tracing {
       ...(error === undefined ? {} : { error }),
       startMs: trace.recording.startMs,
       endMs: this.#elapsed(trace.recording),
+    })
+  }
+
+  /** The span of a handshake that failed in TLS: alone in its trace, for nothing was decided and no request came. */
+  handshakeFailed(failed: FailedHandshake): void {
+    const trace = this.#beginNew()
+    if (trace.recording === undefined) return
+    const { spanId, startMs, startMonotonicMs } = trace.recording
+    const leftOut = this.#handshakes.take(failed.clientAddress, startMonotonicMs)
+    if (leftOut === undefined) return
+    this.#pipeline?.span({
+      name: 'handshake',
+      kind: SpanKind.INTERNAL,
+      traceId: trace.traceId,
+      spanId,
+      parent: undefined,
+      attributes: handshakeAttributes(failed, leftOut),
+      error: failed.reason,
+      startMs: startMs - failed.durationMs,
+      endMs: startMs,
     })
   }
 

@@ -1,5 +1,6 @@
 import type {
   DecisionRecord,
+  FailedHandshake,
   HandshakeResult,
   Outcome,
   Telemetry,
@@ -16,6 +17,7 @@ export class RecordingTelemetry implements Telemetry {
   readonly decisions: DecisionRecord[] = []
   readonly ended: Finished[] = []
   readonly handshakes: HandshakeResult[] = []
+  readonly failedHandshakes: FailedHandshake[] = []
   readonly upstreamErrors: string[] = []
   readonly judged = { kept: 0, ended: 0 }
   openConnections = 0
@@ -58,6 +60,10 @@ export class RecordingTelemetry implements Telemetry {
 
   handshake(result: HandshakeResult): void {
     this.handshakes.push(result)
+  }
+
+  handshakeFailed(failed: FailedHandshake): void {
+    this.failedHandshakes.push(failed)
   }
 
   upstreamError(reason: string): void {
