@@ -73,6 +73,7 @@ export interface InboundLimits {
   readonly maxConnectionsPerAddress: number
   readonly maxHandshakes: number
   readonly maxHeaderBytes: number
+  readonly maxHeaderFields: number
   /** Infinity: none. */
   readonly maxBodyBytes: number
   readonly handshakeTimeoutMs: number
@@ -102,6 +103,7 @@ export type OutboundLimits = Pick<
   InboundLimits,
   | 'maxConnections'
   | 'maxHeaderBytes'
+  | 'maxHeaderFields'
   | 'handshakeTimeoutMs'
   | 'headerTimeoutMs'
   | 'idleTimeoutMs'
@@ -297,6 +299,7 @@ function buildLimits(limits: Parsed['inbound']['limits']): InboundLimits {
     maxConnectionsPerAddress: limits.maxConnectionsPerAddress,
     maxHandshakes: limits.maxHandshakes,
     maxHeaderBytes: limits.maxHeaderBytes,
+    maxHeaderFields: limits.maxHeaderFields,
     maxBodyBytes: limits.maxBodyBytes,
     handshakeTimeoutMs: limits.handshakeTimeout,
     headerTimeoutMs: limits.headerTimeout,
@@ -313,6 +316,7 @@ function buildOutboundLimits(limits: Parsed['outbound'][number]['limits']): Outb
   return {
     maxConnections: limits.maxConnections,
     maxHeaderBytes: limits.maxHeaderBytes,
+    maxHeaderFields: limits.maxHeaderFields,
     handshakeTimeoutMs: limits.handshakeTimeout,
     headerTimeoutMs: limits.headerTimeout,
     idleTimeoutMs: limits.idleTimeout,

@@ -45,6 +45,15 @@ const identitySchema = z
   .prefault({})
   .describe('Where our own SVID and the bundles come from.')
 
+const headerFields = z
+  .int()
+  .min(16)
+  .max(1_000)
+  .default(128)
+  .describe(
+    "Fields of a request's head, Host among them and each part of a Cookie that HTTP/2 splits, 16 to 1000; more: 431.",
+  )
+
 const limitsSchema = z
   .strictObject({
     maxConnections: z
@@ -73,7 +82,10 @@ const limitsSchema = z
       ),
     maxHeaderBytes: size('1KiB', '1MiB')
       .prefault('16KiB')
-      .describe("A request's head, 1KiB to 1MiB; larger: 431."),
+      .describe(
+        "A request's head, 1KiB to 1MiB, for which HTTP/2 counts 32 bytes more a field; larger: 431.",
+      ),
+    maxHeaderFields: headerFields,
     maxBodyBytes: sizeOrNone('1B', '1024GiB')
       .prefault('none')
       .describe(
@@ -175,7 +187,10 @@ const outboundLimitsSchema = z
       .describe('Connections of the workload at once, and as many to the peer, 1 to 1000000.'),
     maxHeaderBytes: size('1KiB', '1MiB')
       .prefault('16KiB')
-      .describe("A request's head, 1KiB to 1MiB; larger: 431."),
+      .describe(
+        "A request's head, 1KiB to 1MiB, for which HTTP/2 counts 32 bytes more a field; larger: 431.",
+      ),
+    maxHeaderFields: headerFields,
     headerTimeout: duration('100ms', '10m')
       .prefault('10s')
       .describe("From the first byte of a request's head to its last, 100ms to 10m."),

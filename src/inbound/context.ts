@@ -7,6 +7,7 @@ import type { TrustState } from '../policy/trust-state.ts'
 import type { Deadlines } from '../proxy/deadlines.ts'
 import type { HeaderRules } from '../proxy/header-rules.ts'
 import type { Upstream, WebSocketUpstream } from '../proxy/ends.ts'
+import type { RequestLimits } from '../proxy/request-limits.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { DecisionIds } from '../policy/decision-ids.ts'
 import type { Verdicts } from './verdicts.ts'
@@ -37,7 +38,7 @@ export interface InboundContext {
   readonly ownId: () => string | undefined
 }
 
-export interface InboundSettings {
+export interface InboundSettings extends RequestLimits {
   readonly untrustedCertificate: 'refuse' | 'ignore'
   /** From where anybody may connect at all; undefined: from everywhere. */
   readonly addresses?: AddressRules | undefined
@@ -45,12 +46,8 @@ export interface InboundSettings {
   readonly forwardClientCert: boolean
   /** Bytes of a request's body. */
   readonly maxBodyBytes: number
-  /** Bytes of a request's head. */
-  readonly maxHeaderBytes: number
   readonly headerTimeoutMs: number
   readonly bodyTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly upstreamConnectTimeoutMs: number
-  /** Of one HTTP/2 connection. */
-  readonly maxConcurrentStreams: number
 }

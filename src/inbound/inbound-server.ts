@@ -4,6 +4,7 @@ import { messageOf, PosternError, stackOf } from '../core/errors.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import { Http1Downstream } from '../proxy/http1-downstream.ts'
 import { Http2Downstream } from '../proxy/http2-downstream.ts'
+import { http1LimitsFor, http2LimitsFor } from '../proxy/request-limits.ts'
 import { type ListenerTls, listenerTlsOptions, type ServerIdentity } from '../tls/context.ts'
 import { handshakeFailureOf } from '../tls/handshake-failure.ts'
 import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
@@ -272,15 +273,12 @@ export class InboundServer {
       case 'http/1.1':
         return new Http1Downstream(socket, connection, {
           ...options,
-          limits: { maxHeadBytes: settings.maxHeaderBytes },
+          limits: http1LimitsFor(settings),
         })
       case 'h2':
         return new Http2Downstream(socket, connection, {
           ...options,
-          limits: {
-            maxHeaderListBytes: settings.maxHeaderBytes,
-            maxConcurrentStreams: settings.maxConcurrentStreams,
-          },
+          limits: http2LimitsFor(settings),
         })
     }
   }

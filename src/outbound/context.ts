@@ -4,6 +4,7 @@ import type { ExpectedPeer } from '../policy/peer-decision.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import type { Deadlines } from '../proxy/deadlines.ts'
 import type { HeaderRules } from '../proxy/header-rules.ts'
+import type { RequestLimits } from '../proxy/request-limits.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
 /** What all listeners for calls of the workload share. */
@@ -29,14 +30,12 @@ export interface OutboundRoute {
 }
 
 /** Bounds of what the workload and the peer can make us hold or wait for. */
-export interface OutboundLimits {
+export interface OutboundLimits extends RequestLimits {
   /** Connections of the workload at once, and as many to the peer. */
   readonly maxConnections: number
-  readonly maxHeaderBytes: number
   readonly headerTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly upstreamConnectTimeoutMs: number
   readonly handshakeTimeoutMs: number
   readonly upstreamResponseTimeoutMs: number
-  readonly maxConcurrentStreams: number
 }

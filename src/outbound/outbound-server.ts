@@ -4,6 +4,7 @@ import type { TrustState } from '../policy/trust-state.ts'
 import { Http1Downstream } from '../proxy/http1-downstream.ts'
 import { Http2Downstream } from '../proxy/http2-downstream.ts'
 import { LiveConnections } from '../proxy/live-connections.ts'
+import { http1LimitsFor, http2LimitsFor } from '../proxy/request-limits.ts'
 import { detectFirstBytes } from '../tls/first-bytes.ts'
 import type { ClientIdentity } from './client-identity.ts'
 import type { OutboundContext, OutboundRoute } from './context.ts'
@@ -202,15 +203,12 @@ export class OutboundServer {
       case 'http/1.1':
         return new Http1Downstream(socket, connection, {
           ...options,
-          limits: { maxHeadBytes: limits.maxHeaderBytes },
+          limits: http1LimitsFor(limits),
         })
       case 'h2':
         return new Http2Downstream(socket, connection, {
           ...options,
-          limits: {
-            maxHeaderListBytes: limits.maxHeaderBytes,
-            maxConcurrentStreams: limits.maxConcurrentStreams,
-          },
+          limits: http2LimitsFor(limits),
         })
     }
   }

@@ -46,6 +46,7 @@ describe('parseSidecarConfig', () => {
           maxConnectionsPerAddress: 1_000,
           maxHandshakes: 1_000,
           maxHeaderBytes: 16_384,
+          maxHeaderFields: 128,
           maxBodyBytes: Infinity,
           handshakeTimeoutMs: 10_000,
           headerTimeoutMs: 10_000,
@@ -87,6 +88,7 @@ inbound:
     maxConnectionsPerAddress: 4
     maxHandshakes: 3
     maxHeaderBytes: 32KiB
+    maxHeaderFields: 64
     maxBodyBytes: 10MiB
     handshakeTimeout: 1s
     headerTimeout: 2s
@@ -132,6 +134,7 @@ drain: { delay: 5s, timeout: 1m }
           maxConnectionsPerAddress: 4,
           maxHandshakes: 3,
           maxHeaderBytes: 32_768,
+          maxHeaderFields: 64,
           maxBodyBytes: 10_485_760,
           handshakeTimeoutMs: 1_000,
           headerTimeoutMs: 2_000,
@@ -152,6 +155,7 @@ drain: { delay: 5s, timeout: 1m }
           limits: {
             maxConnections: 1_000,
             maxHeaderBytes: 16_384,
+            maxHeaderFields: 128,
             handshakeTimeoutMs: 10_000,
             headerTimeoutMs: 10_000,
             idleTimeoutMs: 300_000,

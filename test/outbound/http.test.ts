@@ -292,6 +292,17 @@ describe('calls of the workload over HTTP', () => {
     assert.equal(peer.sessions.length, 0)
   })
 
+  it('are bounded in the fields of their head', async () => {
+    await start({}, { limits: { maxHeaderFields: 20 } })
+    const fields = Array.from({ length: 21 }, (_, i) => [`x-${i}`, 'v'] as const)
+    const reply = await harness.call({ headers: Object.fromEntries(fields) })
+
+    assert.equal(reply.status, 431)
+    assert.equal(peer.sessions.length, 0)
+    const served = await harness.call({ headers: Object.fromEntries(fields.slice(0, 10)) })
+    assert.equal(served.status, 200)
+  })
+
   it('show our SVID on every connection', async () => {
     await start()
     await harness.call()

@@ -92,6 +92,12 @@ export interface HarnessLimits {
   readonly maxConnectionsPerAddress?: number
   readonly maxHandshakes?: number
   readonly bodyTimeoutMs?: number
+  readonly maxHeaderBytes?: number
+  readonly maxHeaderFields?: number
+  readonly maxBodyBytes?: number
+  readonly headerTimeoutMs?: number
+  /** Default 64. */
+  readonly maxUpstreamConnections?: number
 }
 
 /**
@@ -125,6 +131,7 @@ export class InboundHarness {
       deadlines: this.#deadlines,
       connectTimeoutMs: 2_000,
       responseTimeoutMs: options.responseTimeoutMs ?? 5_000,
+      maxConnections: options.limits?.maxUpstreamConnections ?? 64,
       onBug: (error) => {
         throw error
       },
@@ -286,9 +293,10 @@ export class InboundHarness {
           untrustedCertificate: options.untrustedCertificate ?? 'refuse',
           addresses: options.addresses,
           forwardClientCert: options.forwardClientCert ?? false,
-          maxBodyBytes: 1 << 20,
-          maxHeaderBytes: 16_384,
-          headerTimeoutMs: 2_000,
+          maxBodyBytes: options.limits?.maxBodyBytes ?? 1 << 20,
+          maxHeaderBytes: options.limits?.maxHeaderBytes ?? 16_384,
+          maxHeaderFields: options.limits?.maxHeaderFields ?? 128,
+          headerTimeoutMs: options.limits?.headerTimeoutMs ?? 2_000,
           idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
           bodyTimeoutMs: options.limits?.bodyTimeoutMs ?? 10_000,
           upstreamConnectTimeoutMs: 2_000,

@@ -108,6 +108,7 @@ export class OutboundHarness {
           limits: {
             maxConnections: 100,
             maxHeaderBytes: 16_384,
+            maxHeaderFields: 128,
             headerTimeoutMs: 5_000,
             idleTimeoutMs: 20_000,
             upstreamConnectTimeoutMs: 5_000,
