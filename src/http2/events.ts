@@ -1,6 +1,6 @@
 import type { Fields } from '../core/fields.ts'
 import type { ConnectionFault, StreamRule } from './errors.ts'
-import type { RequestHead, RequestRefusal } from './request-head.ts'
+import type { RefusedHead, RequestHead, RequestRefusal } from './request-head.ts'
 import type { Http2Stream } from './stream.ts'
 
 /**
@@ -51,7 +51,7 @@ export interface ServerEvents<Context> extends StreamEvents<Context> {
    * A request that is to be answered with the status of `requestRefusals[refusal]`; its body is thrown away and no event but
    * `onReset` or `onClosed` follows. After the reply `reset(stream, NO_ERROR)` spares the caller the rest of its body.
    */
-  onRefusedRequest(stream: Http2Stream<Context>, refusal: RequestRefusal): void
+  onRefusedRequest(stream: Http2Stream<Context>, refusal: RequestRefusal, head: RefusedHead): void
 }
 
 /** Events of the client role. */

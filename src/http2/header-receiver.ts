@@ -10,7 +10,7 @@ import { HpackDecoder } from './hpack/decoder.ts'
 import { maxHeaderBlockBytes } from './limits.ts'
 import { readReply, readTrailers } from './reply-head.ts'
 import type { ReplyHead } from './reply-head.ts'
-import { readRequest } from './request-head.ts'
+import { readRefusedHead, readRequest } from './request-head.ts'
 import type { RequestHead, RequestRefusal } from './request-head.ts'
 import type { Http2Stream } from './stream.ts'
 
@@ -145,7 +145,7 @@ export class HeaderReceiver<Context> {
     stream.hasRemoteHead = true
     stream.isDiscarding = true
     stream.isRemoteEnded = isEnd
-    events.onRefusedRequest(stream, refusal)
+    events.onRefusedRequest(stream, refusal, readRefusedHead(this.#list))
   }
 
   #accept(streamId: number, head: RequestHead, events: ServerEvents<Context>): void {

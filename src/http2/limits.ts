@@ -26,6 +26,9 @@ export const maxFrameBytes = 16_384
 /** Our SETTINGS_HEADER_TABLE_SIZE (the protocol's default, not negotiated) and the most that our encoder uses of the peer's. */
 export const headerTableBytes = 4_096
 
+/** Bytes of `:path`: what HTTP/1.1 has for a request line. Servers should take 8000 (RFC 9110 4.1); more is 414. */
+export const maxPathBytes = 8 * 1_024
+
 /**
  * Bytes of one *encoded* header block: HPACK bombs and header floods (CVE-2016-1544, CVE-2024-27316). Far above
  * `maxHeaderListBytes`, so that an honest client with too large a cookie is answered 431 and keeps its connection.

@@ -3,6 +3,7 @@ import { isAuthority, isSameAuthority } from './authority.ts'
 import type { StreamRule } from './errors.ts'
 import type { FieldList } from './field-list.ts'
 import type { HeaderField } from './header-field.ts'
+import { maxPathBytes } from './limits.ts'
 
 /** What a request asks for, RFC 9113 8.3.1. */
 export interface RequestTarget {
@@ -41,6 +42,8 @@ export const requestRefusals = {
   host_repeated: 400,
   /** TRACE, and CONNECT that is not RFC 8441's; in any case, because a workload may not care for case either. */
   method_refused: 405,
+  /** Above `maxPathBytes`. */
+  path_too_long: 414,
   /** Above `maxHeaderListBytes` or `maxHeaderFields`. */
   header_list_too_large: 431,
 } as const
@@ -54,9 +57,17 @@ export interface Malformed {
 }
 
 /** The owner answers it with the status of `requestRefusals`. */
-export interface Refused {
+interface Refused {
   readonly kind: 'refused'
   readonly refusal: RequestRefusal
+}
+
+/** What is known of a request that is refused: how its answer is to be written depends on it. */
+export interface RefusedHead {
+  /** `GET` when it is not known. */
+  readonly method: string
+  /** Those within the limits, as they came: nothing of them is checked. */
+  readonly fields: Fields
 }
 
 /** Reads a request's header block; `allowsConnect` when our SETTINGS_ENABLE_CONNECT_PROTOCOL says so. */
@@ -65,13 +76,20 @@ export function readRequest(
   isEnd: boolean,
   allowsConnect: boolean,
 ): RequestHead | Malformed | Refused {
-  if (list.isTooLarge) return refused('header_list_too_large')
+  if (list.isTooLarge)
+    return refused(list.isPathTooLong ? 'path_too_long' : 'header_list_too_large')
   const parts = new RequestParts()
   for (const field of list.fields) {
     const rule = field.fault ?? parts.add(field)
     if (rule !== undefined) return malformed(rule)
   }
   return parts.head(isEnd, allowsConnect)
+}
+
+/** Reads what there is of a request that `readRequest` has refused. */
+export function readRefusedHead(list: FieldList): RefusedHead {
+  const method = list.fields.find(({ kind }) => kind === ':method')?.value ?? 'GET'
+  return { method, fields: list.fields.flatMap(({ name, value }) => [name, value]) }
 }
 
 /** What was read so far; each `add` returns the rule that the field breaks beside those before it. */
@@ -171,6 +189,7 @@ class RequestParts {
     const path = this.#path
     if (scheme === undefined || path === undefined) return malformed('pseudo_missing')
     if (path === '*' && method !== 'OPTIONS') return malformed('path_invalid')
+    if (path.length > maxPathBytes) return refused('path_too_long')
     const authority = this.#authority ?? this.#host ?? ''
     const refusal = this.#authorityRefusal(authority, scheme)
     if (refusal !== undefined) return refused(refusal)

@@ -176,7 +176,7 @@ export class InboundConnection implements RequestServer, OpenConnection {
       detail: refusal.detail,
       decisionId: this.#context.decisionIds.next(),
       closeAfter: true,
-      form: 'problem',
+      form: refusal.isGrpc === true ? 'grpc' : 'problem',
       ...(refusal.fields === undefined ? {} : { fields: refusal.fields }),
     })
   }

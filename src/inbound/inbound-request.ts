@@ -93,7 +93,8 @@ export class InboundRequest implements ExchangeOwner {
       reason: 'body_too_large',
       detail: 'the body of the request is larger than is allowed here',
       decisionId: this.id,
-      closeAfter: true,
+      // HTTP/1.1 could go on only after the rest of the body.
+      closeAfter: this.#record.protocol === 'http/1.1',
       form: this.replyForm,
     })
     return 413

@@ -67,7 +67,7 @@ export class OutboundConnection implements RequestServer {
       detail: refusal.detail,
       decisionId: context.decisionIds.next(),
       closeAfter: true,
-      form: 'problem',
+      form: refusal.isGrpc === true ? 'grpc' : 'problem',
     })
   }
 }

@@ -115,6 +115,8 @@ export interface RefusedRequest {
   readonly detail: string
   /** Further fields of the answer: name, value, name, value. */
   readonly fields?: readonly string[]
+  /** It is read as the answer to a call of gRPC. Default false. */
+  readonly isGrpc?: boolean
 }
 
 /** Who answers the requests of a connection. */

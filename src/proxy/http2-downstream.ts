@@ -4,7 +4,7 @@ import { Http2Connection } from '../http2/connection.ts'
 import { h2 } from '../http2/errors.ts'
 import type { ServerEvents } from '../http2/events.ts'
 import { defaultLimits, type Http2Limits } from '../http2/limits.ts'
-import { type RequestHead, type RequestRefusal, requestRefusals } from '../http2/request-head.ts'
+import type { RefusedHead, RequestHead, RequestRefusal } from '../http2/request-head.ts'
 import type { Http2Stream } from '../http2/stream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 import type { BodyLength, RefusedRequest, RequestServer } from './ends.ts'
@@ -12,6 +12,7 @@ import { guarded } from './guarded.ts'
 import { Http2ReplyStream } from './http2-reply-stream.ts'
 import { Http2StreamWatch } from './http2-stream-watch.ts'
 import { Http2Socket } from './http2-socket.ts'
+import { refusedRequest } from './http2-refusals.ts'
 import { connectionWindowFor } from './http2-windows.ts'
 import { refusedConnect } from './websocket/handshake.ts'
 
@@ -188,14 +189,15 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     else reply.touch()
   }
 
-  onRefusedRequest(stream: Http2Stream<Http2ReplyStream>, refusal: RequestRefusal): void {
+  onRefusedRequest(
+    stream: Http2Stream<Http2ReplyStream>,
+    refusal: RequestRefusal,
+    head: RefusedHead,
+  ): void {
     this.#headIsWhole()
-    const reply = new Http2ReplyStream(this, stream, refusedHead)
+    const reply = new Http2ReplyStream(this, stream, head)
     stream.context = reply
-    this.#server.refuse(
-      { status: requestRefusals[refusal], code: refusal, detail: 'the request is malformed' },
-      reply.keepingConnection(),
-    )
+    this.#server.refuse(refusedRequest(refusal, head), reply.keepingConnection())
   }
 
   onData(stream: Http2Stream<Http2ReplyStream>, chunk: Buffer): void {
@@ -369,7 +371,6 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
 
 const noOptions: readonly string[] = []
 const noTrailers: Fields = []
-const refusedHead = { method: 'GET', fields: noTrailers } as const
 
 function limitsOf({ limits }: Http2DownstreamOptions): Partial<Http2Limits> {
   const streams = limits.maxConcurrentStreams ?? defaultLimits.maxConcurrentStreams

@@ -215,6 +215,7 @@ const grpcStatus: Readonly<Record<number, number>> = {
   405: 12,
   408: 4,
   413: 8,
+  414: 8,
   429: 8,
   431: 8,
   500: 13,

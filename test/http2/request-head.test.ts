@@ -296,6 +296,12 @@ describe('the head of a request', () => {
       status: 405,
     },
     {
+      name: 'a path above 8 KiB',
+      fields: [':method', 'GET', ...scheme, ...authority, ':path', `/${'p'.repeat(8_192)}`],
+      refusal: 'path_too_long',
+      status: 414,
+    },
+    {
       name: 'too many bytes',
       fields: get('x-big', 'b'.repeat(17_000)),
       refusal: 'header_list_too_large',
