@@ -7,7 +7,11 @@ export const layers = [
   { row: 2, pure: true, folders: ['x509', 'http1', 'http2', 'proxy-protocol'] },
   { row: 3, pure: true, folders: ['spiffe'] },
   { row: 4, pure: true, folders: ['policy'] },
-  { row: 5, pure: false, folders: ['config', 'workload-api', 'tls', 'proxy', 'telemetry'] },
+  {
+    row: 5,
+    pure: false,
+    folders: ['config', 'workload-api', 'tls', 'proxy', 'http-endpoint', 'telemetry'],
+  },
   { row: 6, pure: false, folders: ['inbound', 'outbound', 'admin', 'injector'] },
   { row: 7, pure: false, folders: ['app', 'dev'] },
   { row: 8, pure: false, folders: ['bin'] },

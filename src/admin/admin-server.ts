@@ -1,9 +1,9 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Clock } from '../core/clock.ts'
-import { messageOf, PosternError, stackOf } from '../core/errors.ts'
+import { messageOf, stackOf } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
+import { endpointServerOptions, hasBody, HttpEndpoint } from '../http-endpoint/http-endpoint.ts'
 import { type AdminApi, AdminInputError } from './admin-api.ts'
 import { refuseForeign } from './local-request.ts'
 import { readStatusPage, type StaticFile } from './static-files.ts'
@@ -27,8 +27,9 @@ const limits = {
   requestTimeoutMs: 5_000,
   idleTimeoutMs: 10_000,
   requestsPerConnection: 1_000,
-  longestQuery: 8 * 1024,
 } as const
+
+const longestQuery = 8 * 1024
 
 /**
  * The operator's port, on loopback: the status page, what it is made of as JSON, decisions as they are made, and
@@ -37,7 +38,7 @@ const limits = {
  */
 export class AdminServer {
   readonly #options: AdminServerOptions
-  readonly #server: Server
+  readonly #endpoint: HttpEndpoint
   readonly #streams: DecisionStreams
   readonly #page: ReadonlyMap<string, StaticFile>
   /**
@@ -45,70 +46,40 @@ export class AdminServer {
    * cannot: it proves that a reload was meant.
    */
   readonly #token = randomBytes(32).toString('base64url')
-  #closing: Promise<void> | undefined
 
   private constructor(options: AdminServerOptions) {
-    const { api, clock } = options
+    const { host, port, api, clock, logger } = options
     this.#options = options
     this.#page = readStatusPage()
     this.#streams = new DecisionStreams({ clock, recent: api.recent, epoch: () => api.epoch })
-    this.#server = createServer(
-      {
-        maxHeaderSize: limits.maxHeaderBytes,
-        requestTimeout: limits.requestTimeoutMs,
-        keepAliveTimeout: limits.idleTimeoutMs,
-        connectionsCheckingInterval: 1_000,
-        requireHostHeader: true,
-        insecureHTTPParser: false,
-      },
-      (request, reply) => void this.#answer(request, reply),
+    this.#endpoint = new HttpEndpoint(
+      createServer(
+        endpointServerOptions(limits),
+        (request, reply) => void this.#answer(request, reply),
+      ),
+      { host, port, limits, logger, failure: 'admin server failed' },
     )
-    this.#server.maxConnections = limits.maxConnections
-    this.#server.maxHeadersCount = limits.maxHeaders
-    this.#server.maxRequestsPerSocket = limits.requestsPerConnection
-    this.#server.setTimeout(limits.idleTimeoutMs)
   }
 
   /** Resolves when it listens; throws `PosternError` ERR_LISTEN_FAILED. The caller closes it. */
   static async start(options: AdminServerOptions): Promise<AdminServer> {
     const server = new AdminServer(options)
-    await server.#listen()
+    await server.#endpoint.listen()
     return server
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port
+    return this.#endpoint.address.port
   }
 
   /** Cuts all connections. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= new Promise((resolve) => {
-      this.#streams.close()
-      this.#server.close(() => resolve())
-      this.#server.closeAllConnections()
-    })
-    return this.#closing
+    this.#streams.close()
+    return this.#endpoint.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
-  }
-
-  #listen(): Promise<void> {
-    const { host, port, logger } = this.#options
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', (cause) => {
-        const message = `cannot listen on ${host}:${port}: ${cause.message}`
-        reject(new PosternError('ERR_LISTEN_FAILED', message, { cause }))
-      })
-      this.#server.listen(port, host, () => {
-        this.#server.removeAllListeners('error')
-        this.#server.on('error', (error) =>
-          logger.warn('admin server failed', { error: error.message }),
-        )
-        resolve()
-      })
-    })
   }
 
   async #answer(request: IncomingMessage, reply: ServerResponse): Promise<void> {
@@ -225,18 +196,14 @@ const commonHeaders = {
 function splitTarget(url: string): { path: string; query: URLSearchParams } {
   const at = url.indexOf('?')
   if (at === -1) return { path: url, query: new URLSearchParams() }
-  if (url.length - at > limits.longestQuery) {
-    throw new AdminInputError(`the query is longer than ${limits.longestQuery} characters`)
+  if (url.length - at > longestQuery) {
+    throw new AdminInputError(`the query is longer than ${longestQuery} characters`)
   }
   return { path: url.slice(0, at), query: new URLSearchParams(url.slice(at + 1)) }
 }
 
 function wantsStream({ headers }: IncomingMessage): boolean {
   return headers.accept?.includes('text/event-stream') === true
-}
-
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
 function isSame(given: string, token: string): boolean {

@@ -1,7 +1,7 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { messageOf, PosternError } from '../core/errors.ts'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { messageOf } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
+import { endpointServerOptions, hasBody, HttpEndpoint } from '../http-endpoint/http-endpoint.ts'
 import type { MetricFormat } from '../telemetry/metric-text.ts'
 
 /** What is not there yet, or no more, for the sidecar to take requests (DESIGN.md 9). */
@@ -18,17 +18,16 @@ export interface HealthServerOptions {
   /** All metrics in this format. */
   readonly metrics: (format: MetricFormat) => Promise<string>
   readonly logger: Logger
-  /** Longest wait for a whole request, also the first of a connection; milliseconds, looked at every second. Default 5000. */
+  /** Milliseconds. Default 5000. */
   readonly requestTimeoutMs?: number
 }
-
-const defaultRequestTimeoutMs = 5_000
 
 /** Enough for a kubelet and several scrapers, and little to be had for anyone else. */
 const limits = {
   maxConnections: 256,
   maxHeaderBytes: 8 * 1024,
   maxHeaders: 64,
+  requestTimeoutMs: 5_000,
   idleTimeoutMs: 10_000,
   requestsPerConnection: 1_000,
 } as const
@@ -38,73 +37,43 @@ const limits = {
  * states and numbers.
  */
 export class HealthServer {
-  readonly #server: Server
+  readonly #endpoint: HttpEndpoint
   readonly #options: HealthServerOptions
-  #closing: Promise<void> | undefined
   readonly #scrapes: Partial<Record<MetricFormat, Promise<string> | undefined>> = {}
 
   private constructor(options: HealthServerOptions) {
     this.#options = options
-    const { requestTimeoutMs = defaultRequestTimeoutMs } = options
-    this.#server = createServer(
-      {
-        maxHeaderSize: limits.maxHeaderBytes,
-        requestTimeout: requestTimeoutMs,
-        keepAliveTimeout: limits.idleTimeoutMs,
-        connectionsCheckingInterval: Math.min(1_000, requestTimeoutMs),
-        requireHostHeader: true,
-        insecureHTTPParser: false,
-      },
-      (request, reply) => void this.#answer(request, reply),
+    const { host, port, logger } = options
+    const { requestTimeoutMs = limits.requestTimeoutMs } = options
+    const ownLimits = { ...limits, requestTimeoutMs }
+    this.#endpoint = new HttpEndpoint(
+      createServer(
+        endpointServerOptions(ownLimits),
+        (request, reply) => void this.#answer(request, reply),
+      ),
+      { host, port, limits: ownLimits, logger, failure: 'health server failed' },
     )
-    this.#server.maxConnections = limits.maxConnections
-    this.#server.maxHeadersCount = limits.maxHeaders
-    this.#server.maxRequestsPerSocket = limits.requestsPerConnection
-    // A reply that nobody reads: the server's own time limits are those of requests.
-    this.#server.setTimeout(limits.idleTimeoutMs)
   }
 
   /** Resolves when it listens; throws `PosternError` ERR_LISTEN_FAILED. The caller closes it. */
   static async start(options: HealthServerOptions): Promise<HealthServer> {
     const server = new HealthServer(options)
-    await server.#listen()
+    await server.#endpoint.listen()
     return server
   }
 
   /** Where it listens. */
   get address(): { readonly host: string; readonly port: number } {
-    const { address, port } = this.#server.address() as AddressInfo
-    return { host: address, port }
+    return this.#endpoint.address
   }
 
   /** Cuts all connections. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= new Promise((resolve) => {
-      this.#server.close(() => resolve())
-      this.#server.closeAllConnections()
-    })
-    return this.#closing
+    return this.#endpoint.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
-  }
-
-  #listen(): Promise<void> {
-    const { host, port, logger } = this.#options
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', (cause) => {
-        const message = `cannot listen on ${host}:${port}: ${cause.message}`
-        reject(new PosternError('ERR_LISTEN_FAILED', message, { cause }))
-      })
-      this.#server.listen(port, host, () => {
-        this.#server.removeAllListeners('error')
-        this.#server.on('error', (error) =>
-          logger.warn('health server failed', { error: error.message }),
-        )
-        resolve()
-      })
-    })
   }
 
   async #answer(request: IncomingMessage, reply: ServerResponse): Promise<void> {
@@ -183,10 +152,6 @@ function readinessReply(missing: readonly string[]): Reply {
 
 function json(value: object): string {
   return `${JSON.stringify(value)}\n`
-}
-
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
 /** Node leaves the body out where HEAD was asked. */

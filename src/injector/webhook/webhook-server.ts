@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { messageOf, PosternError, stackOf } from '../../core/errors.ts'
 import type { Logger } from '../../core/logger.ts'
+import { endpointServerOptions, HttpEndpoint } from '../../http-endpoint/http-endpoint.ts'
 import { listenerTlsOptions, type ServerIdentity } from '../../tls/context.ts'
 import type { InjectOptions } from '../pod/inject.ts'
 import { type Admission, type AdmissionOutcome, admit } from './admission.ts'
@@ -29,16 +29,16 @@ export const webhookPaths = {
 
 /** An object may have 1.5 MiB in etcd, and comes once; enough for all API servers of a cluster, and little for anyone else. */
 const limits = {
-  bodyBytes: 4 * 1024 * 1024,
-  headerBytes: 16 * 1024,
-  headers: 64,
-  connections: 256,
-  handshakeTimeoutMs: 5_000,
+  maxConnections: 256,
+  maxHeaderBytes: 16 * 1024,
+  maxHeaders: 64,
+  /** The API server gives up sooner. */
+  requestTimeoutMs: 5_000,
   idleTimeoutMs: 60_000,
 } as const
 
-/** The API server gives up sooner. */
-const defaultRequestTimeoutMs = 5_000
+const maxBodyBytes = 4 * 1024 * 1024
+const handshakeTimeoutMs = 5_000
 
 /**
  * The HTTPS endpoint of a mutating admission webhook. It answers whoever asks: an answer follows from the question and from
@@ -47,46 +47,41 @@ const defaultRequestTimeoutMs = 5_000
 export class WebhookServer {
   readonly #server: Server
   readonly #options: WebhookServerOptions
-  #closing: Promise<void> | undefined
+  readonly #endpoint: HttpEndpoint
   #isDraining = false
 
   private constructor(options: WebhookServerOptions) {
     this.#options = options
-    const requestTimeout = options.requestTimeoutMs ?? defaultRequestTimeoutMs
+    const { host, port, logger } = options
+    const { requestTimeoutMs = limits.requestTimeoutMs } = options
+    const ownLimits = { ...limits, requestTimeoutMs }
     this.#server = createServer(
-      {
-        maxHeaderSize: limits.headerBytes,
-        requestTimeout,
-        headersTimeout: requestTimeout,
-        keepAliveTimeout: limits.idleTimeoutMs,
-        handshakeTimeout: limits.handshakeTimeoutMs,
-        connectionsCheckingInterval: Math.min(1_000, requestTimeout),
-        insecureHTTPParser: false,
-      },
+      { ...endpointServerOptions(ownLimits), handshakeTimeout: handshakeTimeoutMs },
       (request, reply) => void this.#answer(request, reply),
     )
-    this.#server.maxConnections = limits.connections
-    this.#server.maxHeadersCount = limits.headers
-    this.#server.setTimeout(limits.idleTimeoutMs)
     this.#server.on('tlsClientError', (error) =>
-      options.logger.debug('handshake failed', { error: error.message }),
+      logger.debug('handshake failed', { error: error.message }),
     )
+    const failure = 'accept failed'
+    this.#endpoint = new HttpEndpoint(this.#server, {
+      ...{ host, port, limits: ownLimits, logger, failure },
+    })
   }
 
   /** Resolves when it listens; throws `PosternError` ERR_LISTEN_FAILED. The caller closes it. */
   static async start(options: WebhookServerOptions): Promise<WebhookServer> {
     const server = new WebhookServer(options)
-    await server.#listen()
+    await server.#endpoint.listen()
     return server
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port
+    return this.#endpoint.address.port
   }
 
   /** Serves new handshakes with this certificate. Throws `PosternError` ERR_TLS_CONTEXT; the one before then serves on. */
   useIdentity(identity: ServerIdentity): void {
-    const listener = { protocols: ['http/1.1'], handshakeTimeoutMs: limits.handshakeTimeoutMs }
+    const listener = { protocols: ['http/1.1'], handshakeTimeoutMs }
     try {
       // API servers seldom have a certificate for webhooks, and we have nothing to decide by it.
       const options = { ...listenerTlsOptions(identity, listener), requestCert: false }
@@ -100,35 +95,17 @@ export class WebhookServer {
   /** Takes no new connections and finishes what was asked. Resolves when the last connection is gone. */
   drain(): Promise<void> {
     this.#isDraining = true
-    this.#closing ??= new Promise((resolve) => this.#server.close(() => resolve()))
-    this.#server.closeIdleConnections()
-    return this.#closing
+    return this.#endpoint.drain()
   }
 
   /** Cuts all connections. Idempotent. */
-  async close(): Promise<void> {
-    const drained = this.drain()
-    this.#server.closeAllConnections()
-    await drained
+  close(): Promise<void> {
+    this.#isDraining = true
+    return this.#endpoint.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  #listen(): Promise<void> {
-    const { host, port, logger } = this.#options
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', (cause) => {
-        const message = `cannot listen on ${host}:${port}: ${cause.message}`
-        reject(new PosternError('ERR_LISTEN_FAILED', message, { cause }))
-      })
-      this.#server.listen(port, host, () => {
-        this.#server.removeAllListeners('error')
-        this.#server.on('error', (error) => logger.warn('accept failed', { error: error.message }))
-        resolve()
-      })
-    })
   }
 
   async #answer(request: IncomingMessage, reply: ServerResponse): Promise<void> {
@@ -150,7 +127,7 @@ export class WebhookServer {
     const type = request.headers['content-type']?.split(';', 1)[0]?.trim()
     if (type !== 'application/json') return refusal(415, 'expected application/json')
     const body = await readBody(request)
-    if (body === undefined) return refusal(413, `expected at most ${limits.bodyBytes} bytes`)
+    if (body === undefined) return refusal(413, `expected at most ${maxBodyBytes} bytes`)
     const admission = this.#admit(body, path === webhookPaths.namespace)
     this.#record(admission)
     return admission.kind === 'answered'
@@ -192,12 +169,12 @@ function refusal(status: number, message: string): Reply {
 
 /** undefined: it is too large; the rest is not read. */
 async function readBody(request: IncomingMessage): Promise<string | undefined> {
-  if (Number(request.headers['content-length'] ?? 0) > limits.bodyBytes) return undefined
+  if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) return undefined
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length
-    if (size > limits.bodyBytes) return undefined
+    if (size > maxBodyBytes) return undefined
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
