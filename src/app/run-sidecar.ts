@@ -7,7 +7,7 @@ import { Recorder } from '../telemetry/recorder.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { selfTest } from '../tls/self-test.ts'
 import { FollowedCallerFiles } from './caller-files.ts'
-import { FileIdentity } from './file-identity.ts'
+import { watchFileIdentity } from './file-identity.ts'
 import { OperatorPort } from './operator-port.ts'
 import { Sidecar } from './sidecar.ts'
 import { followWorkloadApi } from './workload-api-identity.ts'
@@ -149,7 +149,7 @@ async function followIdentity(
     case 'workload-api':
       return followWorkloadApi({ ...common, ...identity })
     case 'files':
-      return FileIdentity.start({ ...common, files: identity })
+      return watchFileIdentity({ ...common, files: identity })
   }
 }
 

@@ -1,5 +1,6 @@
 import { HealthServer } from '../admin/health-server.ts'
 import type { TcpAddress } from '../config/address.ts'
+import type { FileWatcher } from '../config/file-watcher.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { InjectOptions } from '../injector/pod/inject.ts'
@@ -7,7 +8,7 @@ import { WebhookServer } from '../injector/webhook/webhook-server.ts'
 import type { X509Svid } from '../spiffe/x509-svid.ts'
 import { LabelledMetric } from '../telemetry/labelled-metric.ts'
 import { endOfMetrics } from '../telemetry/metric-text.ts'
-import { CertificateFiles } from './certificate-files.ts'
+import { watchCertificateFiles } from './certificate-files.ts'
 import { OwnIdentity } from './own-identity.ts'
 import { followWorkloadApi } from './workload-api-identity.ts'
 
@@ -138,9 +139,9 @@ class RunningWebhook {
   #followFiles(
     { certificate, key }: { certificate: string; key: string },
     server: WebhookServer,
-  ): Promise<CertificateFiles> {
+  ): Promise<FileWatcher> {
     const { clock, logger } = this.#context
-    return CertificateFiles.start({
+    return watchCertificateFiles({
       certificate,
       key,
       clock,
