@@ -1,12 +1,17 @@
 import type { Change, Example, ReplaySummary, SkipReason } from '../policy/replay-report.ts'
-import type { ReplayFlags } from './replay.ts'
 import { formatTable } from './table.ts'
 
 const mostCallersShown = 10
 const mostChangesShown = 50
 
+/** The files that decided again. */
+export interface ReplayedWith {
+  readonly products: string
+  readonly apiKeys?: string
+}
+
 /** A replay for people. */
-export function formatReplay(summary: ReplaySummary, flags: ReplayFlags): string {
+export function formatReplay(summary: ReplaySummary, flags: ReplayedWith): string {
   const { replayed, changed, changes, otherCalls } = summary
   const keys = flags.apiKeys ?? 'each key as it was'
   const shown = changes.slice(0, mostChangesShown)

@@ -7,15 +7,13 @@ import { ReplayReport, type ReplaySummary } from '../policy/replay-report.ts'
 import { readAuditLine } from '../telemetry/audit-reader.ts'
 import { LineSplitter } from '../telemetry/line-splitter.ts'
 import { exitCodes } from './exit-codes.ts'
-import { formatReplay } from './format-replay.ts'
+import { formatReplay, type ReplayedWith } from './format-replay.ts'
 import type { OutputForm } from './options.ts'
 import { print, type Terminal } from './terminal.ts'
 
-export interface ReplayFlags {
+export interface ReplayFlags extends ReplayedWith {
   /** `-`: stdin. */
   readonly audit: string
-  readonly products: string
-  readonly apiKeys?: string
   readonly output: OutputForm
 }
 

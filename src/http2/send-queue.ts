@@ -21,9 +21,9 @@ export interface SendListener<Context> {
 export class SendQueue<Context> {
   readonly #writer: FrameWriter
   readonly #listener: SendListener<Context>
-  readonly #ready = new StreamList<Context>()
+  readonly #ready = new StreamList<Http2Stream<Context>>()
   /** Have window of their own, and wait for the connection's. */
-  readonly #blocked = new StreamList<Context>()
+  readonly #blocked = new StreamList<Http2Stream<Context>>()
   #window = protocolWindowBytes
 
   constructor(writer: FrameWriter, listener: SendListener<Context>) {

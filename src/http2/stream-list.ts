@@ -1,18 +1,23 @@
-import type { Http2Stream } from './stream.ts'
+/** What a list keeps in each of its members. */
+export interface Listed<Member extends Listed<Member>> {
+  list: StreamList<Member> | undefined
+  previous: Member | undefined
+  next: Member | undefined
+}
 
 /**
  * Streams in order of arrival. Linked through the streams themselves, so that one that is reset leaves at once and none is
  * kept alive by waiting. A stream is in one list at most.
  */
-export class StreamList<Context> {
-  #first: Http2Stream<Context> | undefined
-  #last: Http2Stream<Context> | undefined
+export class StreamList<Stream extends Listed<Stream>> {
+  #first: Stream | undefined
+  #last: Stream | undefined
 
   get isEmpty(): boolean {
     return this.#first === undefined
   }
 
-  push(stream: Http2Stream<Context>): void {
+  push(stream: Stream): void {
     stream.list = this
     stream.previous = this.#last
     if (this.#last === undefined) this.#first = stream
@@ -20,13 +25,13 @@ export class StreamList<Context> {
     this.#last = stream
   }
 
-  shift(): Http2Stream<Context> | undefined {
+  shift(): Stream | undefined {
     const stream = this.#first
     if (stream !== undefined) this.remove(stream)
     return stream
   }
 
-  remove(stream: Http2Stream<Context>): void {
+  remove(stream: Stream): void {
     const { previous, next } = stream
     if (previous === undefined) this.#first = next
     else previous.next = next

@@ -1,5 +1,5 @@
 import type { Fields } from '../core/fields.ts'
-import type { StreamList } from './stream-list.ts'
+import type { Listed, StreamList } from './stream-list.ts'
 
 /** RFC 9113 5.1. Idle streams are no objects, and reserved ones do not exist because push is off. */
 export type StreamState = 'open' | 'half-closed-local' | 'half-closed-remote' | 'closed'
@@ -8,7 +8,7 @@ export type StreamState = 'open' | 'half-closed-local' | 'half-closed-remote' | 
  * One request and its reply. The owner hangs its own object on `context` and reads the rest; everything else belongs to the
  * connection. Plain fields, because a stream is made for every request.
  */
-export class Http2Stream<Context> {
+export class Http2Stream<Context> implements Listed<Http2Stream<Context>> {
   readonly id: number
   /** The owner's. */
   context: Context | undefined
@@ -52,7 +52,7 @@ export class Http2Stream<Context> {
   isEnding = false
   trailers: Fields | undefined
   /** Its place among the streams that want to send (stream-list.ts). */
-  list: StreamList<Context> | undefined
+  list: StreamList<Http2Stream<Context>> | undefined
   previous: Http2Stream<Context> | undefined
   next: Http2Stream<Context> | undefined
 
