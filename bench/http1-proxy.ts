@@ -3,20 +3,16 @@
  * on CPU 0; load and workload are raw sockets on CPU 1, so that they stay cheaper than what is measured. Prints the proxy's CPU
  * time (user and system, from /proc) per answered request. Linux only.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import { connect, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../src/core/clock.ts'
 import { Deadlines } from '../src/proxy/deadlines.ts'
-import { Exchange, type ExchangeOwner } from '../src/proxy/exchange.ts'
-import type { IncomingRequest, ReplySink, RequestServer, RequestSink } from '../src/proxy/ends.ts'
-import { HeaderRules } from '../src/proxy/header-rules.ts'
 import { Http1Downstream } from '../src/proxy/http1-downstream.ts'
 import { Http1Upstream } from '../src/proxy/http1-upstream.ts'
+import { cores } from './neighbours/pinned-process.ts'
+import { EverythingAllowed } from './proxy-ends/everything-allowed.ts'
+import { listen, play, startRole, type StartedRole } from './proxy-ends/roles.ts'
 
-const ticksPerSecond = 100
 const warmUpMs = 2_000
 
 const fewHeaders = ['Host: api.example', 'User-Agent: bench/1.0', 'Accept: */*']
@@ -37,84 +33,44 @@ const reply = Buffer.from(
 
 async function main(args: string[]): Promise<void> {
   const [seconds = '5', connections = '32'] = args
-  const upstream = await start(1, 'workload', [])
-  const middle = await start(0, 'proxy', [upstream.line])
+  const upstream = await startRole(import.meta.url, cores.others, ['workload'])
+  const middle = await startRole(import.meta.url, cores.measured, ['proxy', upstream.line])
   for (const headers of ['few', 'ten']) {
     await measure(headers, middle, Number(seconds), connections)
   }
-  middle.child.kill()
-  upstream.child.kill()
-}
-
-interface Started {
-  readonly child: ChildProcess
-  /** The first line of its output. */
-  readonly line: string
-}
-
-async function start(cpu: number, name: string, args: string[]): Promise<Started> {
-  const node = [...process.execArgv, fileURLToPath(import.meta.url), name, ...args]
-  const child = spawn('taskset', ['-c', String(cpu), process.execPath, ...node], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const [line] = (await once(child.stdout, 'data')) as [Buffer]
-  return { child, line: line.toString().trim() }
+  await middle.process.stop()
+  await upstream.process.stop()
 }
 
 /** The best of several windows, because everything else on the machine only ever adds. */
 async function measure(
   headers: string,
-  middle: Started,
+  middle: StartedRole,
   seconds: number,
   connections: string,
 ): Promise<void> {
-  const pid = middle.child.pid ?? 0
-  const generator = await start(1, 'load', [middle.line, connections, headers])
+  const load = ['load', middle.line, connections, headers]
+  const generator = await startRole(import.meta.url, cores.others, load)
+  const counts = async () => ({
+    cpu: middle.process.cpuMicroseconds(),
+    answered: Number(await generator.process.ask('SIGUSR2')),
+  })
   await sleep(warmUpMs)
   let best = Infinity
   let answered = 0
   for (let window = 0; window < seconds; window++) {
-    const before = { cpu: cpuMicroseconds(pid), answered: await answeredBy(generator) }
+    const before = await counts()
     await sleep(1_000)
-    const after = { cpu: cpuMicroseconds(pid), answered: await answeredBy(generator) }
+    const after = await counts()
     const count = after.answered - before.answered
     best = Math.min(best, (after.cpu - before.cpu) / count)
     answered += count
   }
   console.log(
     `${headers.padEnd(4)} headers: ${best.toFixed(1)} us CPU per request at best,` +
-      ` ${Math.round(answered / seconds)} requests/s, ${residentMiB(pid)} MiB resident`,
+      ` ${Math.round(answered / seconds)} requests/s, ${middle.process.residentMiB().toFixed(0)} MiB resident`,
   )
-  generator.child.kill()
-}
-
-async function answeredBy(generator: Started): Promise<number> {
-  const { child } = generator
-  if (child.stdout === null) throw new Error('no output')
-  child.kill('SIGUSR2')
-  const [line] = (await once(child.stdout, 'data')) as [Buffer]
-  return Number(line.toString().trim())
-}
-
-function cpuMicroseconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / ticksPerSecond
-}
-
-function residentMiB(pid: number): string {
-  const pages = Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1])
-  return ((pages * 4_096) / 2 ** 20).toFixed(0)
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => void setTimeout(resolve, ms))
-}
-
-async function listen(server: Server): Promise<void> {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  console.log((server.address() as AddressInfo).port)
+  await generator.process.stop()
 }
 
 /** Answers every head; requests of the bench have no body and arrive whole. */
@@ -159,71 +115,10 @@ async function proxy([port = '']: string[]): Promise<void> {
   )
   const options = { deadlines, limits: {}, headerTimeoutMs: 10_000, idleTimeoutMs: 60_000, onBug }
   await listen(
-    createServer({ noDelay: true }, (socket: Socket) => {
+    createServer({ noDelay: true }, (socket) => {
       new Http1Downstream(socket, server, options)
     }),
   )
 }
 
-const identity = [
-  'x-postern-product',
-  'payments',
-  'x-postern-principal',
-  'spiffe://corp.example/checkout',
-  'x-postern-credential',
-  'x509-svid',
-  'x-forwarded-for',
-  '127.0.0.1',
-  'x-forwarded-proto',
-  'https',
-]
-
-class EverythingAllowed implements RequestServer, ExchangeOwner {
-  readonly #upstream: Http1Upstream
-  readonly #rules = HeaderRules.inbound('x-api-key')
-  readonly #options = { rules: this.#rules, maxBodyBytes: 1 << 30 }
-
-  constructor(upstream: Http1Upstream) {
-    this.#upstream = upstream
-  }
-
-  serve(request: IncomingRequest, sink: ReplySink): RequestSink {
-    const scanned = this.#rules.scanRequest(request.fields, request.connectionOptions)
-    const fields = scanned.kept
-    fields.push(...identity)
-    return Exchange.open(
-      {
-        method: request.method,
-        path: request.path,
-        authority: request.authority,
-        fields,
-        length: request.length,
-        wantsTrailers: scanned.wantsTrailers,
-      },
-      this.#upstream,
-      sink,
-      this,
-      this.#options,
-    )
-  }
-
-  refuse(): void {
-    throw new Error('refused')
-  }
-
-  replyToFailure(): number {
-    throw new Error('the workload failed')
-  }
-
-  replyToLargeBody(): number {
-    throw new Error('there is no body')
-  }
-
-  exchangeEnded(): void {
-    // Nothing to record.
-  }
-}
-
-const [role = 'main', ...rest] = process.argv.slice(2)
-const roles: Record<string, (args: string[]) => void | Promise<void>> = { proxy, workload, load }
-await (roles[role] ?? (() => main(process.argv.slice(2))))(rest)
+await play(main, { proxy, workload, load })

@@ -3,32 +3,22 @@
  * The proxy runs alone on CPU 0; h2load (Debian's nghttp2-client) and the workload share CPU 1. Prints the proxy's CPU time
  * (user and system, from /proc) per answered request, for a workload of HTTP/1.1 and one of HTTP/2. Linux only.
  */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo, type Server } from 'node:net'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import { execFileSync } from 'node:child_process'
+import { connect, createServer } from 'node:net'
 import { systemClock } from '../src/core/clock.ts'
 import { Http2Connection } from '../src/http2/connection.ts'
 import type { ServerEvents } from '../src/http2/events.ts'
 import { Deadlines } from '../src/proxy/deadlines.ts'
-import { Exchange, type ExchangeOwner } from '../src/proxy/exchange.ts'
-import type {
-  IncomingRequest,
-  ReplySink,
-  RequestServer,
-  RequestSink,
-  Upstream,
-} from '../src/proxy/ends.ts'
-import { HeaderRules } from '../src/proxy/header-rules.ts'
 import { Http1Upstream } from '../src/proxy/http1-upstream.ts'
 import { Http2Downstream } from '../src/proxy/http2-downstream.ts'
 import { Http2Socket } from '../src/proxy/http2-socket.ts'
 import { Http2Upstream } from '../src/proxy/http2-upstream.ts'
+import { cores } from './neighbours/pinned-process.ts'
+import { EverythingAllowed } from './proxy-ends/everything-allowed.ts'
+import { listen, play, startRole, type StartedRole } from './proxy-ends/roles.ts'
 
 type Protocol = 'http1' | 'h2c'
 
-const ticksPerSecond = 100
 const warmUpSeconds = '2'
 const sixteenStreams = ['-c8', '-m16']
 const oneStream = ['-c32', '-m1']
@@ -55,38 +45,29 @@ const http1Reply = Buffer.from(
 async function main([seconds = '5', ...options]: string[]): Promise<void> {
   const loads = options.length > 0 ? [options] : [sixteenStreams, oneStream]
   for (const protocol of ['http1', 'h2c'] as const) {
-    const upstream = await start(1, 'workload', [protocol])
-    const middle = await start(0, 'proxy', [protocol, upstream.line])
+    const upstream = await startRole(import.meta.url, cores.others, ['workload', protocol])
+    const middle = await startRole(import.meta.url, cores.measured, [
+      ...['proxy', protocol, upstream.line],
+    ])
     for (const load of loads) measure(protocol, middle, seconds, load)
-    middle.child.kill()
-    upstream.child.kill()
+    await middle.process.stop()
+    await upstream.process.stop()
   }
 }
 
-interface Started {
-  readonly child: ChildProcess
-  /** The first line of its output. */
-  readonly line: string
-}
-
-async function start(cpu: number, name: string, args: string[]): Promise<Started> {
-  const node = [...process.execArgv, fileURLToPath(import.meta.url), name, ...args]
-  const child = spawn('taskset', ['-c', String(cpu), process.execPath, ...node], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const [line] = (await once(child.stdout, 'data')) as [Buffer]
-  return { child, line: line.toString().trim() }
-}
-
-function measure(protocol: Protocol, middle: Started, seconds: string, options: string[]): void {
-  const pid = middle.child.pid ?? 0
+function measure(
+  protocol: Protocol,
+  middle: StartedRole,
+  seconds: string,
+  options: string[],
+): void {
   load(middle.line, warmUpSeconds, options)
-  const before = cpuMicroseconds(pid)
+  const before = middle.process.cpuMicroseconds()
   const answered = load(middle.line, seconds, options)
-  const perRequest = (cpuMicroseconds(pid) - before) / answered
+  const perRequest = (middle.process.cpuMicroseconds() - before) / answered
   console.log(
     `HTTP/2 ${options.join(' ')} in, ${protocol} out: ${perRequest.toFixed(1)} us CPU per request,` +
-      ` ${Math.round(answered / Number(seconds))} requests/s, ${residentMiB(pid)} MiB resident`,
+      ` ${Math.round(answered / Number(seconds))} requests/s, ${middle.process.residentMiB().toFixed(0)} MiB resident`,
   )
 }
 
@@ -100,23 +81,6 @@ function load(port: string, seconds: string, options: string[]): number {
     /(\d+) succeeded, (\d+) failed/.exec(output.slice(output.indexOf('requests:'))) ?? []
   if (failed !== '0') throw new Error(output)
   return Number(done)
-}
-
-function cpuMicroseconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / ticksPerSecond
-}
-
-function residentMiB(pid: number): string {
-  const pages = Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1])
-  return ((pages * 4_096) / 2 ** 20).toFixed(0)
-}
-
-async function listen(server: Server): Promise<void> {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  console.log((server.address() as AddressInfo).port)
 }
 
 /** Answers every head; requests of the bench have no body, and those of HTTP/1.1 arrive whole. */
@@ -178,58 +142,4 @@ async function proxy([protocol = '', port = '']: string[]): Promise<void> {
   )
 }
 
-const identity = [
-  ...['x-postern-product', 'payments', 'x-postern-principal', 'spiffe://corp.example/checkout'],
-  ...['x-postern-credential', 'x509-svid', 'x-forwarded-for', '127.0.0.1'],
-  ...['x-forwarded-proto', 'https'],
-]
-
-class EverythingAllowed implements RequestServer, ExchangeOwner {
-  readonly #upstream: Upstream
-  readonly #rules = HeaderRules.inbound('x-api-key')
-  readonly #options = { rules: this.#rules, maxBodyBytes: 1 << 30 }
-
-  constructor(upstream: Upstream) {
-    this.#upstream = upstream
-  }
-
-  serve(request: IncomingRequest, sink: ReplySink): RequestSink {
-    const scanned = this.#rules.scanRequest(request.fields, request.connectionOptions)
-    const fields = scanned.kept
-    fields.push(...identity)
-    return Exchange.open(
-      {
-        method: request.method,
-        path: request.path,
-        authority: request.authority,
-        fields,
-        length: request.length,
-        wantsTrailers: scanned.wantsTrailers,
-      },
-      this.#upstream,
-      sink,
-      this,
-      this.#options,
-    )
-  }
-
-  refuse(): void {
-    throw new Error('refused')
-  }
-
-  replyToFailure(): number {
-    throw new Error('the workload failed')
-  }
-
-  replyToLargeBody(): number {
-    throw new Error('there is no body')
-  }
-
-  exchangeEnded(): void {
-    // Nothing to record.
-  }
-}
-
-const [role = 'main', ...rest] = process.argv.slice(2)
-const roles: Record<string, (args: string[]) => void | Promise<void>> = { proxy, workload }
-await (roles[role] ?? (() => main(process.argv.slice(2))))(rest)
+await play(main, { proxy, workload })

@@ -57,11 +57,15 @@ export class PinnedProcess {
     return text
   }
 
-  async firstLine(): Promise<string> {
-    const { stdout } = this.#child
-    if (stdout === null) throw new TypeError('its output goes to a file')
-    const [line] = (await once(stdout, 'data')) as [Buffer]
-    return line.toString().trim()
+  firstLine(): Promise<string> {
+    return this.#nextLine()
+  }
+
+  /** The line that it prints when it gets the signal. */
+  async ask(signal: NodeJS.Signals): Promise<string> {
+    const line = this.#nextLine()
+    this.#child.kill(signal)
+    return line
   }
 
   /** Resolves when somebody answers on the port. */
@@ -94,6 +98,13 @@ export class PinnedProcess {
   /** Lets it end by itself. */
   async terminate(): Promise<void> {
     await this.#end('SIGTERM')
+  }
+
+  async #nextLine(): Promise<string> {
+    const { stdout } = this.#child
+    if (stdout === null) throw new TypeError('its output goes to a file')
+    const [line] = (await once(stdout, 'data')) as [Buffer]
+    return line.toString().trim()
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
