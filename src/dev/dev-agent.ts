@@ -16,6 +16,11 @@ export interface DevAgentOptions {
   readonly trustDomains: readonly string[]
   /** Which of them trust each other, both ways. Default `all`. */
   readonly federation?: 'all' | readonly (readonly [string, string])[]
+  /**
+   * What federated trust domains get of each other: the bundle as it is, or a copy of it from the last `federate`, as SPIRE
+   * servers have between two refreshes. Default `live`.
+   */
+  readonly federatedBundles?: 'live' | 'copied'
   /** Validity of SVIDs, milliseconds; they are renewed at half of it. Default 1 hour. */
   readonly svidTtlMs?: number
   /** Validity of CAs, milliseconds; they are rotated on command only. Default 365 days. */
@@ -73,7 +78,8 @@ interface Endpoint {
 export class DevAgent {
   readonly #options: DevAgentOptions
   readonly #domains: ReadonlyMap<string, DevTrustDomain>
-  readonly #federations = new Set<string>()
+  /** By pair: the bundles of both, by the name of their trust domain, when they last met. */
+  readonly #federations = new Map<string, ReadonlyMap<string, Buffer>>()
   readonly #entries = new Map<string, Entry>()
   readonly #endpoints = new Map<string, Endpoint>()
   readonly #listeners = new Set<() => void>()
@@ -86,7 +92,7 @@ export class DevAgent {
     this.#options = options
     this.#domains = new Map(domains.map((domain) => [domain.trustDomain.name, domain]))
     this.#svidTtlMs = options.svidTtlMs ?? 3_600_000
-    for (const [a, b] of federationPairs(options)) this.#federations.add(this.#pair(a, b))
+    for (const [a, b] of federationPairs(options)) this.#federate(a, b)
   }
 
   /** Makes the CAs; `listen` opens sockets. Throws `PosternError` ERR_TRUST_DOMAIN_INVALID. */
@@ -189,9 +195,9 @@ export class DevAgent {
     return this.#inOrder(() => this.#domain(trustDomain).withdrawOld())
   }
 
-  /** Lets two trust domains trust each other. */
+  /** Lets two trust domains trust each other; again: refreshes their copies of each other's bundle. */
   federate(a: string, b: string): Promise<void> {
-    return this.#inOrder(() => void this.#federations.add(this.#pair(a, b)))
+    return this.#inOrder(() => this.#federate(a, b))
   }
 
   /** Ends the trust between two trust domains: each loses the other's bundle. */
@@ -273,6 +279,14 @@ export class DevAgent {
     return pairKey(this.#domain(a).trustDomain.name, this.#domain(b).trustDomain.name)
   }
 
+  #federate(a: string, b: string): void {
+    const copies = [a, b].map((name) => {
+      const { trustDomain, bundle } = this.#domain(name)
+      return [trustDomain.name, bundle] as const
+    })
+    this.#federations.set(this.#pair(a, b), new Map(copies))
+  }
+
   #entry(spiffeId: string): Entry {
     const entry = this.#entries.get(spiffeId)
     if (entry !== undefined) return entry
@@ -343,13 +357,22 @@ export class DevAgent {
   }
 
   #federatedBundles(own: readonly DevTrustDomain[]): Map<string, Buffer> {
-    const isForeign = (other: DevTrustDomain) =>
-      !own.includes(other) &&
-      own.some((domain) =>
-        this.#federations.has(pairKey(domain.trustDomain.name, other.trustDomain.name)),
-      )
-    const foreign = [...this.#domains.values()].filter(isForeign)
-    return new Map(foreign.map((domain) => [domain.trustDomain.id, domain.bundle]))
+    const foreign = [...this.#domains.values()].filter((domain) => !own.includes(domain))
+    return new Map(
+      foreign.flatMap((domain) => {
+        const bundle = this.#bundleFor(own, domain)
+        return bundle === undefined ? [] : [[domain.trustDomain.id, bundle]]
+      }),
+    )
+  }
+
+  /** undefined: none of them is federated with it. */
+  #bundleFor(own: readonly DevTrustDomain[], { trustDomain, bundle }: DevTrustDomain) {
+    const copy = own
+      .map((domain) => this.#federations.get(pairKey(domain.trustDomain.name, trustDomain.name)))
+      .find((copies) => copies !== undefined)
+      ?.get(trustDomain.name)
+    return copy !== undefined && this.#options.federatedBundles !== 'copied' ? bundle : copy
   }
 }
 

@@ -193,6 +193,23 @@ describe('DevAgent', () => {
       assert.equal((await stream.message(2)).federatedBundles.size, 1)
     })
 
+    it('copies of federated bundles that are refreshed on command only, where it is asked to', async () => {
+      const agent = await start({ federatedBundles: 'copied' })
+      const stream = (await serve(agent)).fetchSvids()
+      const partnerRoots = async (message: number) => {
+        const { federatedBundles } = await stream.message(message)
+        const bundle = federatedBundles.get('spiffe://partner.example')
+        return bundle === undefined ? 0 : parseCertificates(bundle).length
+      }
+      assert.equal(await partnerRoots(0), 1)
+      await agent.prepareCa('partner.example')
+      assert.equal(await partnerRoots(1), 1)
+      await agent.federate('partner.example', 'corp.example')
+      assert.equal(await partnerRoots(2), 2)
+      await agent.defederate('partner.example', 'corp.example')
+      assert.equal(await partnerRoots(3), 0)
+    })
+
     it('only the bundles of the federations that were asked for', async () => {
       const agent = await start({
         trustDomains: ['corp.example', 'a.example', 'b.example'],
