@@ -130,6 +130,16 @@ export class SpireEndpoint implements WorkloadEndpoint {
     return this.agent.kill()
   }
 
+  async evictAgent(): Promise<void> {
+    await this.#domain.evictAgent(this.agent)
+    await this.agent.exited()
+  }
+
+  attestAgent(): Promise<void> {
+    this.agent.forget()
+    return this.agent.start()
+  }
+
   startAgent(): Promise<void> {
     return this.agent.start()
   }

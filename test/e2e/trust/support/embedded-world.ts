@@ -36,6 +36,7 @@ export class EmbeddedWorld implements TrustWorld {
       logger: silentLogger,
       trustDomains: [ownDomain, partnerDomain],
       federation: [],
+      federatedBundles: 'copied',
     })
     return new EmbeddedWorld(await mkdtemp(join(tmpdir(), 'postern-trust-')), clock, agent)
   }
@@ -126,6 +127,15 @@ class EmbeddedEndpoint implements WorkloadEndpoint {
 
   killAgent(): Promise<void> {
     return this.#agent.stopServing()
+  }
+
+  evictAgent(): Promise<void> {
+    return this.#agent.stopServing()
+  }
+
+  async attestAgent(): Promise<void> {
+    await this.#agent.renewNow()
+    await this.#agent.startServing()
   }
 
   startAgent(): Promise<void> {

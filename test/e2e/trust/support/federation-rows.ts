@@ -68,6 +68,31 @@ export function federationRows(world: () => TrustWorld): void {
     await sidecar.untilMissing()
   })
 
+  it("refuses a partner's new CA until our copy of its bundle is refreshed, and drops nobody", async () => {
+    await world().federate(endpoint)
+    await using sidecar = await GuardedWorkload.start(endpoint)
+    const live = await openLiveWhenFederated(sidecar, await world().mint(partnerId))
+    const before = await sidecar.metrics()
+
+    await world().prepareCa(partnerDomain)
+    await world().activateCa(partnerDomain)
+    const caller = sidecar.caller(await world().mint(partnerId))
+    await assertRefused(caller, 'issuer_unknown')
+    assert.deepEqual(await live.call(), [200, 200])
+    const stale = await sidecar.metrics()
+    assert.deepEqual([stale.epoch, stale.reevaluated], [before.epoch, before.reevaluated])
+    await sidecar.untilMissing()
+
+    await world().federate(endpoint)
+    await sidecar.untilMetrics('the new epoch', ({ epoch }) => epoch === before.epoch + 1)
+    assert.equal((await caller.call()).status, 200)
+    assert.deepEqual(await live.call(), [200, 200])
+    const { kept, ended } = before.reevaluated
+    const { reevaluated } = await sidecar.metrics()
+    assert.deepEqual(reevaluated, { kept: kept + live.size, ended })
+    await sidecar.untilMissing()
+  })
+
   it('ends the callers of another trust domain when it is federated no more, and nobody else', async () => {
     await world().federate(endpoint)
     await using sidecar = await GuardedWorkload.start(endpoint)
@@ -111,7 +136,7 @@ async function assertRecorded({ postern }: GuardedWorkload, connections: number)
 }
 
 /** The bundle may come a moment after the SVID. */
-export async function openLiveWhenFederated(
+async function openLiveWhenFederated(
   sidecar: GuardedWorkload,
   identity: CallerIdentity,
 ): Promise<LiveCallers> {

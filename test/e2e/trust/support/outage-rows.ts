@@ -79,6 +79,67 @@ export function outageRows(world: () => TrustWorld): void {
     assert.equal(after.refused, 0)
   })
 
+  it('serves on when its agent is evicted, and follows it when it has attested anew', async () => {
+    const endpoint = await world().openEndpoint()
+    await endpoint.register({ spiffeId: paymentsId })
+    await using sidecar = await GuardedWorkload.start(endpoint)
+    const identity = await world().mint(checkoutId)
+    const live = await sidecar.openLive(identity)
+    const before = await sidecar.metrics()
+
+    await endpoint.evictAgent()
+    const down = await sidecar.untilMetrics('disconnected', ({ isConnected }) => !isConnected)
+    assert.deepEqual(await live.call(), [200, 200])
+    assert.equal((await sidecar.caller(identity).call()).status, 200)
+    assert.equal(down.svidNotAfterSeconds, before.svidNotAfterSeconds)
+    await sidecar.untilMissing()
+
+    await endpoint.attestAgent()
+    const after = await sidecar.untilMetrics('connected', ({ isConnected }) => isConnected)
+    assert.ok(after.svidNotAfterSeconds >= before.svidNotAfterSeconds)
+    assert.deepEqual([after.epoch, after.refused], [before.epoch, 0])
+    assert.deepEqual(await live.call(), [200, 200])
+    await sidecar.untilMissing()
+  })
+
+  it('stops at once when the agent that comes back has nothing for it, and goes on when it has', async () => {
+    const endpoint = await world().openEndpoint()
+    await endpoint.register({ spiffeId: paymentsId })
+    await using sidecar = await GuardedWorkload.start(endpoint)
+    const caller = sidecar.caller(await world().mint(checkoutId))
+    const live = await caller.open('h2')
+    const withKey = await sidecar.caller().open()
+    assert.deepEqual([(await live.call()).status, (await withKey.call()).status], [200, 200])
+    const before = await sidecar.metrics()
+
+    await endpoint.evictAgent()
+    await endpoint.remove(paymentsId)
+    await sidecar.untilMetrics('disconnected', ({ isConnected }) => !isConnected)
+    await sidecar.untilMissing()
+    assert.equal((await caller.call()).status, 200)
+
+    await endpoint.attestAgent()
+    await sidecar.untilMissing('identity')
+    await assertNoHandshake(caller)
+    await assertNoHandshake(sidecar.caller())
+    assertProblem(await live.call(), 503, 'identity_unavailable')
+    assertProblem(await withKey.call(), 503, 'identity_unavailable')
+    const without = await sidecar.metrics()
+    assert.deepEqual(
+      [without.svidNotAfterSeconds, without.isConnected, without.refused - before.refused],
+      [0, false, 2],
+    )
+
+    await endpoint.register({ spiffeId: paymentsId })
+    await sidecar.untilMissing()
+    assert.equal((await caller.call()).status, 200)
+    assert.deepEqual([(await live.call()).status, (await withKey.call()).status], [200, 200])
+    const after = await sidecar.metrics()
+    assert.deepEqual([after.epoch, after.isConnected], [before.epoch, true])
+    live.close()
+    withKey.close()
+  })
+
   it('notices by itself that its SVID has expired, and serves again with the next one', async () => {
     const endpoint = await world().openEndpoint()
     await endpoint.register({ spiffeId: paymentsId, ttlSeconds: 5 })

@@ -48,6 +48,10 @@ export interface WorkloadEndpoint {
   remove(spiffeId: string): Promise<void>
   /** As a crash would end the agent. */
   killAgent(): Promise<void>
+  /** The server knows the agent no more, which ends by itself. */
+  evictAgent(): Promise<void>
+  /** The agent comes back as a new one would, with nothing that it had. */
+  attestAgent(): Promise<void>
   /** The agent comes back with what it had. */
   startAgent(): Promise<void>
 }
