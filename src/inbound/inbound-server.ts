@@ -217,8 +217,9 @@ export class InboundServer {
       socket.destroy()
       return
     }
-    const presented = readPresentedChain(socket)
-    if (presented === undefined) return
+    const chain = readPresentedChain(socket)
+    if (chain === undefined) return
+    const presented = this.#options.context.verdicts.shared(chain)
     const result = presented.certificates.length === 0 ? 'anonymous' : 'certificate'
     const client = this.#reception.known(socket, result)
     if (client === undefined) socket.destroy()

@@ -27,16 +27,21 @@ export const mostPresented = mostIntermediates + 1
 /** Longest subject that can be a principal, characters; as long as the longest SPIFFE ID. */
 export const longestSubject = 2048
 
-type CertificatePeer = Extract<Peer, { kind: 'svid' | 'certificate' | 'untrusted' }>
+/** Who a certificate proves somebody to be, or why it proves nothing. */
+export type CertificatePeer = Extract<Peer, { kind: 'svid' | 'certificate' | 'untrusted' }>
 type Untrusted = Extract<Peer, { kind: 'untrusted' }>
 
-/** As `authenticate`, for what TLS hands over: DER, leaf first. Never throws; bounded before anything is parsed. */
+/**
+ * As `authenticate`, for what TLS hands over: DER, leaf first. Never throws; bounded before anything is parsed. `parsedLeaf`
+ * spares the parsing when it is the leaf, octet by octet.
+ */
 export function authenticateDer(
   ders: readonly Uint8Array[],
   trust: CallerTrust,
   nowMs: number,
+  parsedLeaf?: Certificate,
 ): CertificatePeer {
-  return judgeDer(ders, trust.bundles, (chain) => authenticate(chain, trust, nowMs))
+  return judgeDer(ders, trust.bundles, (chain) => authenticate(chain, trust, nowMs), parsedLeaf)
 }
 
 /**
@@ -65,13 +70,17 @@ function judgeDer(
   ders: readonly Uint8Array[],
   bundles: TrustBundles,
   judge: (chain: readonly Certificate[]) => CertificatePeer,
+  parsedLeaf?: Certificate,
 ): CertificatePeer {
   const oversize = oversizeOf(ders)
   if (oversize !== undefined) return malformed(oversize, {})
   const cas = casOf(bundles)
   const chain: Certificate[] = []
   try {
-    for (const der of ders) chain.push(cas.parse(der))
+    for (const der of ders) {
+      const isParsed = chain.length === 0 && parsedLeaf?.der.equals(der) === true
+      chain.push(isParsed ? parsedLeaf : cas.parse(der))
+    }
   } catch (cause) {
     const detail = `number ${chain.length + 1} of the chain: ${messageOf(cause)}`
     return malformed(detail, chain[0] === undefined ? unreadable(ders) : claimedBy(chain[0]))

@@ -6,6 +6,7 @@ import type { Peer } from '../../src/policy/peer.ts'
 import type { TrustState } from '../../src/policy/trust-state.ts'
 import type { PresentedChain } from '../../src/tls/presented-chain.ts'
 import { finish } from '../../src/core/steps.ts'
+import type { Certificate } from '../../src/x509/certificate.ts'
 import { RevocationList } from '../../src/x509/revocation-list.ts'
 import { authority } from '../policy/support/policy.ts'
 import { TestCa, type TestLeaf } from '../support/test-ca.ts'
@@ -79,6 +80,27 @@ describe('Verdicts', () => {
     assert.equal(reason(verdicts.judge(presented, held, nextUpdateMs + 1)), 'revocation_unknown')
   })
 
+  it('parses a chain once for all epochs, and judges it anew in each', () => {
+    const first = leafOf(verdicts.judge(chain, trust, nowMs))
+    const next = verdicts.judge(chain, { ...trust, epoch: 2 }, nowMs)
+    assert.equal(leafOf(next), first)
+    assert.equal(
+      reason(verdicts.judge(chain, stateOf(3, new Map()), nowMs)),
+      'trust_domain_unknown',
+    )
+  })
+
+  it('has connections with the same good chain share it, and keeps nothing of a bad one', () => {
+    const again = {
+      certificates: chain.certificates.map((der) => Buffer.from(der)),
+      digest: chain.digest,
+    }
+    verdicts.judge(chain, stateOf(0, new Map()), nowMs)
+    assert.equal(verdicts.shared(again), again)
+    verdicts.judge(chain, trust, nowMs)
+    assert.equal(verdicts.shared(again), chain)
+  })
+
   it('takes a caller that presented nothing for anonymous', () => {
     const nothing = { certificates: [], digest: '' }
     assert.deepEqual(verdicts.judge(nothing, trust, nowMs), { kind: 'anonymous' })
@@ -97,6 +119,11 @@ describe('Verdicts', () => {
 function stateOf(epoch: number, bundles: TrustState['bundles']): TrustState {
   const products = ProductMap.of([], [])
   return { epoch, bundles, products, apiKeys: ApiKeys.empty, hasIdentity: true }
+}
+
+function leafOf(peer: Peer): Certificate {
+  assert.equal(peer.kind, 'svid')
+  return peer.path.leaf
 }
 
 function reason(peer: Peer): string {
