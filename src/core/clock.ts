@@ -11,6 +11,7 @@ export interface Clock {
   monotonic(): number
   /**
    * Calls `fire` once after `delayMs` (clamped to 0 .. 2^31-1). The timer keeps the process alive only with `keepAlive`.
+   * With 0 whatever waits for the event loop has its turn first; a late timer of 1 ms need not grant it.
    */
   setTimer(delayMs: number, fire: () => void, options?: { keepAlive?: boolean }): Timer
 }
@@ -22,7 +23,12 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   setTimer(delayMs, fire, options) {
-    const handle = setTimeout(fire, Math.min(Math.max(delayMs, 0), longestDelayMs))
+    if (delayMs <= 0) {
+      // Not unref'd, whatever the options say: Node may sleep before it gets to one that is.
+      const immediate = setImmediate(fire)
+      return { cancel: () => clearImmediate(immediate) }
+    }
+    const handle = setTimeout(fire, Math.min(delayMs, longestDelayMs))
     if (options?.keepAlive !== true) handle.unref()
     return { cancel: () => clearTimeout(handle) }
   },

@@ -3,9 +3,6 @@ import type { Clock, Timer } from '../core/clock.ts'
 /** Members are visited so long before the event loop gets its turn; callers wait no longer for it. */
 const sliceMs = 8
 
-/** The shortest timer of Node: whatever waits has its turn before it fires. */
-const turnMs = 1
-
 /**
  * The end of a connection costs most when the other side answers it, and those answers come in bursts that the event loop takes
  * without a break. So no more than these are on their way at once ...
@@ -13,7 +10,10 @@ const turnMs = 1
 const mostEnding = 64
 
 /** ... but so many are ended in each slice all the same: whoever does not answer holds nobody else up. */
-const fewestEnded = 8
+const fewestEnded = 4
+
+/** Until the next slice when too many are on their way. */
+const answerMs = 1
 
 /** Visits many connections, a slice at a time, so that no pause of the event loop grows with their number. */
 export class PacedWalk<Member> {
@@ -53,6 +53,6 @@ export class PacedWalk<Member> {
       if (next === undefined || next.done === true) return
       if (visit(next.value)) mayEnd -= 1
     }
-    this.#slice = this.#clock.setTimer(turnMs, () => this.#visitSlice(visit))
+    this.#slice = this.#clock.setTimer(mayEnd > 0 ? 0 : answerMs, () => this.#visitSlice(visit))
   }
 }

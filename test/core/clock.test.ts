@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { MessageChannel } from 'node:worker_threads'
 import { systemClock, wait } from '../../src/core/clock.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -33,5 +34,28 @@ describe('systemClock', () => {
       systemClock.setTimer(5, resolve, { keepAlive: true })
     })
     assert.equal(cancelled, false)
+  })
+
+  it('grants whatever waits its turn before a timer without a delay, however late that comes', async () => {
+    const order: string[] = []
+    const { port1, port2 } = new MessageChannel()
+    port1.on('message', () => order.push('message'))
+    await new Promise<void>((resolve) => {
+      systemClock.setTimer(
+        1,
+        () => {
+          port2.postMessage('')
+          const lateMs = systemClock.monotonic() + 5
+          while (systemClock.monotonic() < lateMs);
+          systemClock.setTimer(0, () => {
+            order.push('timer')
+            resolve()
+          })
+        },
+        { keepAlive: true },
+      )
+    })
+    port1.close()
+    assert.deepEqual(order, ['message', 'timer'])
   })
 })

@@ -2,6 +2,8 @@ import type { Clock, Timer } from '../../src/core/clock.ts'
 
 interface PendingTimer {
   readonly dueMs: number
+  /** Of the timers without a delay, which wait for the turn after the one in which they were set. */
+  readonly turn: number
   readonly fire: () => void
 }
 
@@ -9,6 +11,7 @@ interface PendingTimer {
 export class FakeClock implements Clock {
   #nowMs: number
   #monotonicMs = 0
+  #turn = 0
   readonly #pending = new Set<PendingTimer>()
 
   constructor(nowMs = Date.UTC(2026, 10, 20)) {
@@ -30,13 +33,15 @@ export class FakeClock implements Clock {
   }
 
   setTimer(delayMs: number, fire: () => void): Timer {
-    const timer = { dueMs: this.#monotonicMs + Math.max(0, delayMs), fire }
+    const turn = delayMs <= 0 ? this.#turn + 1 : 0
+    const timer = { dueMs: this.#monotonicMs + Math.max(0, delayMs), turn, fire }
     this.#pending.add(timer)
     return { cancel: () => void this.#pending.delete(timer) }
   }
 
-  /** Moves both clocks and fires what falls due on the way. */
+  /** Moves both clocks and fires what falls due on the way. Each call is one turn of the event loop. */
   advance(byMs: number): void {
+    this.#turn++
     const targetMs = this.#monotonicMs + byMs
     for (let due = this.#firstDue(targetMs); due !== undefined; due = this.#firstDue(targetMs)) {
       this.#pending.delete(due)
