@@ -144,7 +144,7 @@ function printWindow(what: string, window: Window): void {
   const ms = (value: number) => `${value.toFixed(1)} ms`
   console.log(
     `${what}: longest pause ${ms(window.longestPauseMs)}, without waits for a CPU ${ms(window.longestOwnPauseMs)}` +
-      ` (bound ${pauseBoundMs} ms), 99th percentile ${ms(window.p99PauseMs)}, ${Math.round(window.cpuMs)} ms CPU`,
+      ` (bound ${pauseBoundMs} ms), longest collection ${ms(window.longestCollectionMs)}, 99th percentile ${ms(window.p99PauseMs)}, ${Math.round(window.cpuMs)} ms CPU`,
   )
 }
 

@@ -6,7 +6,7 @@
  * program: `longestOwnPauseMs` is the longest one without that time. Linux only; elsewhere they are the same.
  */
 import { readFileSync } from 'node:fs'
-import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
+import { monitorEventLoopDelay, performance, PerformanceObserver } from 'node:perf_hooks'
 import { setInterval } from 'node:timers'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -20,6 +20,13 @@ const settleMs = 100
 const delay = monitorEventLoopDelay({ resolution: 1 })
 delay.enable()
 let cpu = process.cpuUsage()
+
+let longestCollectionMs = 0
+new PerformanceObserver((list) => {
+  for (const { duration } of list.getEntries()) {
+    longestCollectionMs = Math.max(longestCollectionMs, duration)
+  }
+}).observe({ entryTypes: ['gc'] })
 
 let longestOwnPauseMs = 0
 let lastMs = performance.now()
@@ -36,6 +43,7 @@ process.on('SIGUSR2', () => {
   const seen = {
     longestPauseMs: delay.max / 1e6,
     longestOwnPauseMs,
+    longestCollectionMs,
     p99PauseMs: delay.percentile(99) / 1e6,
     cpuMs: (user + system) / 1e3,
   }
@@ -43,6 +51,7 @@ process.on('SIGUSR2', () => {
   setTimeout(() => {
     delay.reset()
     longestOwnPauseMs = 0
+    longestCollectionMs = 0
     cpu = process.cpuUsage()
     const { rss: residentBytes, heapUsed: heapBytes } = process.memoryUsage()
     const handles = process.getActiveResourcesInfo().length

@@ -5,6 +5,8 @@ export interface Window {
   readonly longestPauseMs: number
   /** Without waits for a CPU that another program had. */
   readonly longestOwnPauseMs: number
+  /** The longest collection of garbage; what other programs took of its time is in it. */
+  readonly longestCollectionMs: number
   readonly p99PauseMs: number
   readonly cpuMs: number
   /** After a collection, as the rest. */
