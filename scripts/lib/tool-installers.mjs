@@ -12,6 +12,7 @@ const minute = 60_000
  */
 export const installers = {
   go: { install: installGo, inCache: (command) => command },
+  'go-module': { install: buildGoModule, inCache: (command) => command },
   'otel-collector': { install: installCollector, inCache: (command) => command },
   kubernetes: { install: installKubernetes, inCache: (command) => command },
   debian: { install: installDebian },
@@ -33,6 +34,14 @@ async function installGo(tool) {
     const env = { ...process.env, GOBIN: folder, CGO_ENABLED: '0' }
     await must('go', ['install', `${tool.package}@${tool.version}`], { minutes: 20, env })
     renameSync(join(folder, basename(tool.package)), join(folder, tool.commands[0]))
+  })
+}
+
+async function buildGoModule(tool) {
+  await intoFolder(tool, async (folder) => {
+    const options = ['build', '-trimpath', '-ldflags=-s -w', '-o', join(folder, tool.commands[0])]
+    const env = { ...process.env, CGO_ENABLED: '0' }
+    await must('go', [...options, '.'], { minutes: 20, env, cwd: tool.folder })
   })
 }
 

@@ -1,8 +1,14 @@
+import { join } from 'node:path'
+import { sourcesDigest } from './sources-digest.mjs'
+
+const spiffePeer = join(import.meta.dirname, '../../test/support/spiffe-peer')
+
 /**
  * The outside tools that tests run against. `version` is exact for what we install into our own cache, and `debian`
  * for what the distribution keeps up to date. `usable` is what the tool has to say about itself to be taken from PATH.
  *
  * - `go`: built by `go install package@version`; the binary is named like the last part of `package`
+ * - `go-module`: built from a folder of ours that pins its modules; the version follows what is in it
  * - `kubernetes`: a program of k8s.io/kubernetes, which no `go install` can build, because it names its own parts by version 0
  * - `otel-collector`: built by the collector's own builder from `components`
  * - `debian`: installed for the whole machine by apt-get, which needs root
@@ -88,6 +94,14 @@ export const toolTable = [
     package: 'google.golang.org/grpc/interop/server',
     commands: ['grpc-interop-server'],
     whatFor: 'the workload of those cases',
+  },
+  {
+    name: 'spiffe-peer',
+    kind: 'go-module',
+    version: sourcesDigest(spiffePeer),
+    folder: spiffePeer,
+    commands: ['spiffe-peer'],
+    whatFor: 'callers and servers on go-spiffe, with an identity of the Workload API',
   },
   {
     name: 'python-websockets',

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -28,6 +36,7 @@ const usableTools = {
   'python-grpcio': 'grpcio 1.85.1',
   'otelcol-postern': '  otelcol-postern [flags]',
   helm: 'v3.22.0',
+  'spiffe-peer': '',
   java: 'openjdk 17.0.15 2025-04-15',
 }
 
@@ -109,6 +118,20 @@ describe('scripts/tools.mjs', () => {
     assert.ok(notes().includes('go 1.24.0'))
     assert.ok(notes().includes('replace k8s.io/api => k8s.io/api v0.34.1'))
     assert.ok(!notes().some((line) => line.startsWith('replace k8s.io/utils')))
+  })
+
+  it('builds a program of ours where its sources are, under a version that follows them', () => {
+    rmSync(join(folder, 'path/spiffe-peer'))
+    const build = `echo "in $PWD" >> "$NOTES"; echo '#!/bin/sh' > "$5"; /bin/chmod +x "$5"`
+    putOnPath('go', `case "$1" in build) ${build};; *) ${workingGo};; esac`)
+
+    const { status, stdout, stderr } = tools()
+
+    const sources = join(import.meta.dirname, '../support/spiffe-peer')
+    assert.equal(status, 0, stderr)
+    assert.ok(notes().includes(`in ${sources}`))
+    const built = realpathSync(join(stdout.trim(), 'spiffe-peer'))
+    assert.match(built, /\/cache\/spiffe-peer-[0-9a-f]{12}\/spiffe-peer$/)
   })
 
   it('has the collector built by its own builder, of what the table names', () => {
