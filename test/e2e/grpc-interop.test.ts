@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { runTool, startServer } from '../proxy/support/http2-tools.ts'
+import { SpiffePeer } from '../support/spiffe-peer.ts'
 import { requireTool } from '../support/tools.ts'
-import { checkoutId, Mesh } from './support/mesh.ts'
-import { TlsOpener } from './support/tls-opener.ts'
+import { checkoutId, Mesh, sidecarId } from './support/mesh.ts'
 
 /** The cases of grpc-go's interop client that need no credentials of their own. */
 const cases = [
@@ -17,9 +18,10 @@ describe('grpc-go interop through the sidecar', () => {
   let client: string
   let server: Awaited<ReturnType<typeof startServer>> | undefined
   let mesh: Mesh | undefined
-  let opener: TlsOpener | undefined
+  let spiffePeer: string
 
   before(async function () {
+    spiffePeer = requireTool(this, 'spiffe-peer')
     client = requireTool(this, 'grpc-interop-client')
     const serverCommand = requireTool(this, 'grpc-interop-server')
     server = await startServer(serverCommand, (port) => ['-port', String(port)])
@@ -27,14 +29,15 @@ describe('grpc-go interop through the sidecar', () => {
       inbound: { upstream: `127.0.0.1:${server.port}`, plaintext: 'allow' },
       keys: { reports: { product: 'reports' } },
     })
-    opener = await TlsOpener.start(mesh.postern.port, await mesh.mint(checkoutId))
+    await mesh.agent.listen({ socketPath: socketPath(), spiffeId: checkoutId })
   })
 
   after(async () => {
-    await opener?.close()
     await mesh?.close()
     await server?.stop()
   })
+
+  const socketPath = () => join(mesh!.directory, 'checkout.sock')
 
   /** Runs a case; what the client says is in the error. */
   async function passes(name: string, port: number, ...more: string[]): Promise<void> {
@@ -54,10 +57,13 @@ describe('grpc-go interop through the sidecar', () => {
     }
   })
 
-  describe('over mTLS', () => {
+  describe('over mTLS with an SVID, by go-spiffe', () => {
     for (const name of cases) {
       it(name, async () => {
-        await passes(name, opener!.port)
+        const address = `127.0.0.1:${mesh!.postern.port}`
+        const args = ['interop', '--expect', sidecarId, '--address', address, '--case', name]
+        const { answer, errors } = await SpiffePeer.run(spiffePeer, socketPath(), ...args)
+        assert.deepEqual(answer, { passed: name }, errors)
       })
     }
   })
