@@ -83,6 +83,11 @@ export class Sidecar {
       connectTimeoutMs: config.inbound.limits.upstreamConnectTimeoutMs,
       responseTimeoutMs: config.inbound.limits.upstreamResponseTimeoutMs,
       maxConnections: config.inbound.limits.maxUpstreamConnections,
+      queue: {
+        maxRequests: config.inbound.limits.maxUpstreamQueue,
+        timeoutMs: config.inbound.limits.upstreamQueueTimeoutMs,
+        onChange: (change) => telemetry.upstreamWaiting(change),
+      },
       parse: options.parseAddress,
       logger,
     })

@@ -7,6 +7,7 @@ import { AutoUpstream } from '../proxy/auto-upstream.ts'
 import type { Upstream, WebSocketUpstream } from '../proxy/ends.ts'
 import { Http1Upstream } from '../proxy/http1-upstream.ts'
 import { Http2Upstream } from '../proxy/http2-upstream.ts'
+import type { QueueLimits } from '../proxy/request-queue.ts'
 
 /** Where a workload listens. */
 export type WorkloadAddress =
@@ -22,6 +23,8 @@ export interface WorkloadUpstreamsOptions {
   readonly responseTimeoutMs: number
   /** To each address. */
   readonly maxConnections: number
+  /** Of requests above that, for each address. */
+  readonly queue: QueueLimits
   /** Reads the address that a product names; it was checked when the product map was loaded. */
   readonly parse: (address: string) => WorkloadAddress
   readonly logger: Logger
@@ -72,13 +75,14 @@ export class WorkloadUpstreams implements Upstreams {
 
   #pool(address: WorkloadAddress): WorkloadPool {
     const { protocol, deadlines, connectTimeoutMs, responseTimeoutMs, logger } = this.#options
-    const { maxConnections } = this.#options
+    const { maxConnections, queue } = this.#options
     const options = {
       connect: () => dial(address),
       deadlines,
       connectTimeoutMs,
       responseTimeoutMs,
       maxConnections,
+      queue,
       onBug: (error: unknown) => logger.error('unexpected exception', { error: stackOf(error) }),
     }
     const shared = { ...options, maxConnections: Math.min(maxConnections, mostHttp2Connections) }

@@ -85,6 +85,9 @@ export interface InboundLimits {
   readonly upstreamResponseTimeoutMs: number
   /** To one address of the workload. */
   readonly maxUpstreamConnections: number
+  /** Requests that wait for one. */
+  readonly maxUpstreamQueue: number
+  readonly upstreamQueueTimeoutMs: number
   readonly maxConcurrentStreams: number
 }
 
@@ -308,6 +311,8 @@ function buildLimits(limits: Parsed['inbound']['limits']): InboundLimits {
     upstreamConnectTimeoutMs: limits.upstreamConnectTimeout,
     upstreamResponseTimeoutMs: limits.upstreamResponseTimeout,
     maxUpstreamConnections: limits.maxUpstreamConnections,
+    maxUpstreamQueue: limits.maxUpstreamQueue,
+    upstreamQueueTimeoutMs: limits.upstreamQueueTimeout,
     maxConcurrentStreams: limits.maxConcurrentStreams,
   }
 }

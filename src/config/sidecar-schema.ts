@@ -119,8 +119,19 @@ const limitsSchema = z
       .max(60_000)
       .default(4_096)
       .describe(
-        'To one address of the workload, 1 to 60000; with HTTP/1.1 that is requests at once. More: 503.',
+        'To one address of the workload, 1 to 60000; with HTTP/1.1 that is requests at once. More wait.',
       ),
+    maxUpstreamQueue: z
+      .int()
+      .min(0)
+      .max(10_000)
+      .default(1_024)
+      .describe(
+        'Requests that wait in line for one address of the workload, 0 to 10000; one more: 503.',
+      ),
+    upstreamQueueTimeout: duration('10ms', '1m')
+      .prefault('1s')
+      .describe('For a request to wait there, 10ms to 1m; then: 503.'),
     maxConcurrentStreams: z
       .int()
       .min(1)

@@ -76,6 +76,11 @@ export class Http2Connection<Context = unknown> {
     return streams.nextId === undefined ? 0 : Math.max(0, peer.maxConcurrentStreams - streams.size)
   }
 
+  /** Streams at once that the peer allows; before its SETTINGS a guess. */
+  get allowedStreams(): number {
+    return this.#core.peer.maxConcurrentStreams
+  }
+
   /** The peer takes no DATA on any stream at the moment. */
   get isSendWindowUsedUp(): boolean {
     return this.#core.queue.isWindowUsedUp

@@ -125,7 +125,7 @@ export class PeerConnection implements LiveConnection {
     } as const
     const onGone = () => this.#onGone()
     if (dialed.protocol === 'h2') {
-      const connection = new Http2WorkloadConnection(dialed.socket, options, onGone)
+      const connection = new Http2WorkloadConnection(dialed.socket, options, { onGone })
       return { kind: 'h2', connection }
     }
     const events = { onIdle: () => this.#onIdle(), onGone }

@@ -72,7 +72,7 @@ export class PeerPool {
     const waiting = new WaitingCall(call, (aborted) => this.#forgetCall(aborted))
     this.#waiting.push(waiting)
     this.#dialAsNeeded(this.#identity)
-    return waiting
+    return waiting.held
   }
 
   /** New connections present this SVID. Those that presented another one carry no new request and end when they are idle. */
@@ -242,7 +242,7 @@ export class PeerPool {
       if (!this.#waiting.includes(waiting)) continue
       const sink = this.#takeAndOpen(waiting)
       if (sink === undefined) break
-      waiting.attach(sink)
+      waiting.held.attach(sink)
     }
     if (this.#waiting.length > 0 && this.#identity !== undefined) this.#dialAsNeeded(this.#identity)
   }

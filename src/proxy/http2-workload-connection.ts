@@ -35,6 +35,16 @@ export interface Http2WorkloadConnectionOptions {
   readonly onBug: (error: unknown) => void
 }
 
+/** What the owner of a connection wants to know of it. */
+export interface Http2WorkloadConnectionEvents {
+  /** The workload's SETTINGS came or changed: so many streams at once. */
+  readonly onSettings?: (allowedStreams: number) => void
+  /** A stream has ended: there may be room for another one. */
+  readonly onRoom?: () => void
+  /** Once. */
+  readonly onGone: () => void
+}
+
 /** Streams at once, whatever the workload allows: more would need a larger window (http2-windows.ts). */
 const maxStreams = 128
 
@@ -66,7 +76,7 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
   readonly deadlines: Deadlines
   readonly responseTimeoutMs: number
   readonly #options: Http2WorkloadConnectionOptions
-  readonly #onGone: () => void
+  readonly #events: Http2WorkloadConnectionEvents
   readonly #socket: Http2Socket<Http2RequestStream>
   #awaited: Awaited
   #isConnected: boolean
@@ -78,11 +88,14 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
   readonly #touched: Http2RequestStream[] = []
   readonly #waiting: WaitingWebSocket[] = []
 
-  /** `onGone` is called once. */
-  constructor(socket: Socket, options: Http2WorkloadConnectionOptions, onGone: () => void) {
+  constructor(
+    socket: Socket,
+    options: Http2WorkloadConnectionOptions,
+    events: Http2WorkloadConnectionEvents,
+  ) {
     const { deadlines, onBug } = options
     this.#options = options
-    this.#onGone = onGone
+    this.#events = events
     this.deadlines = deadlines
     this.responseTimeoutMs = options.responseTimeoutMs
     this.connection = Http2Connection.client<Http2RequestStream>(this, { limits })
@@ -169,6 +182,7 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
   /** A stream has ended. */
   streamEnded(): void {
     this.#watch()
+    this.#events.onRoom?.()
   }
 
   /** A request that was sent at `sinceMs` had no reply in time. When nothing at all came since, the next one would fare no better. */
@@ -214,11 +228,11 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
 
   onReset(stream: Http2Stream<Http2RequestStream>, code: number, origin: ResetOrigin): void {
     stream.context?.wasReset(code, origin)
-    this.#watch()
+    this.streamEnded()
   }
 
   onClosed(): void {
-    this.#watch()
+    this.streamEnded()
   }
 
   onFinished(): void {
@@ -237,6 +251,8 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
     for (const waiting of this.#waiting.splice(0)) {
       waiting.begin((request, reply) => this.#askForWebSocket(request, reply))
     }
+    this.#events.onSettings?.(this.connection.allowedStreams)
+    this.#events.onRoom?.()
   }
 
   onPong(): void {
@@ -294,7 +310,7 @@ export class Http2WorkloadConnection implements ClientEvents<Http2RequestStream>
   #onClosed(): void {
     this.#failWaiting()
     this.deadlines.delete(this)
-    this.#onGone()
+    this.#events.onGone()
   }
 
   #close(): void {

@@ -70,6 +70,11 @@ export class Metrics {
       ['upstream_malformed'],
     ],
   )
+  readonly #upstreamWaiting = new LabelledMetric<[]>(
+    gauge('postern_upstream_waiting_requests', 'Requests that wait for room at the workload.'),
+    [],
+    [[]],
+  )
   readonly #svidNotAfter = new LabelledMetric<[string]>(
     gauge('postern_svid_not_after_seconds', 'When our own SVID expires, seconds since 1970.'),
     ['spiffe_id'],
@@ -155,6 +160,10 @@ export class Metrics {
     this.#upstreamErrors.add(1, reason)
   }
 
+  upstreamWaiting(change: 1 | -1): void {
+    this.#upstreamWaiting.add(change)
+  }
+
   identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void {
     this.#svidNotAfter.clear()
     if (svid !== undefined) this.#svidNotAfter.set(svid.notAfterMs / 1_000, svid.spiffeId)
@@ -225,6 +234,7 @@ export class Metrics {
       this.#connections,
       this.#handshakes,
       this.#upstreamErrors,
+      this.#upstreamWaiting,
       this.#svidNotAfter,
       this.#bundleNotAfter,
       this.#crlNextUpdate,

@@ -144,6 +144,10 @@ export class Recorder implements Telemetry {
     this.#metrics.upstreamError(reason)
   }
 
+  upstreamWaiting(change: 1 | -1): void {
+    this.#metrics.upstreamWaiting(change)
+  }
+
   identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void {
     this.#metrics.identity(svid)
   }

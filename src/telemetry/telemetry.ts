@@ -179,6 +179,8 @@ export interface Telemetry {
   /** Beside `handshake`, which counts: its span, unless there were too many just now. */
   handshakeFailed(failed: FailedHandshake): void
   upstreamError(reason: UpstreamErrorReason): void
+  /** A request begins (1) or ends (-1) to wait for room at the workload. */
+  upstreamWaiting(change: 1 | -1): void
   /** The SVID that we serve with; undefined when we hold none. */
   identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void
   /** All bundles that are held now. */

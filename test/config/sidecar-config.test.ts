@@ -55,6 +55,8 @@ describe('parseSidecarConfig', () => {
           upstreamConnectTimeoutMs: 5_000,
           upstreamResponseTimeoutMs: 60_000,
           maxUpstreamConnections: 4_096,
+          maxUpstreamQueue: 1_024,
+          upstreamQueueTimeoutMs: 1_000,
           maxConcurrentStreams: 100,
         },
       },
@@ -97,6 +99,8 @@ inbound:
     upstreamConnectTimeout: 250ms
     upstreamResponseTimeout: none
     maxUpstreamConnections: 6
+    maxUpstreamQueue: 0
+    upstreamQueueTimeout: 1500ms
     maxConcurrentStreams: 7
 outbound:
   - { listen: 127.0.0.1:9001, upstream: billing.corp.example:8443, expect: spiffe://corp.example/billing }
@@ -143,6 +147,8 @@ drain: { delay: 5s, timeout: 1m }
           upstreamConnectTimeoutMs: 250,
           upstreamResponseTimeoutMs: Infinity,
           maxUpstreamConnections: 6,
+          maxUpstreamQueue: 0,
+          upstreamQueueTimeoutMs: 1_500,
           maxConcurrentStreams: 7,
         },
       },

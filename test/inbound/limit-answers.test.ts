@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { h2 } from '../../src/http2/errors.ts'
 import { block, data, END, frame, headersInPieces } from '../http2/support/raw-frames.ts'
 import { frameType } from '../../src/http2/frames.ts'
+import { eventually } from '../proxy/support/eventually.ts'
 import { RawPeer } from '../proxy/support/http2-raw-peer.ts'
 import { RawSocket } from '../proxy/support/raw-socket.ts'
 import { type HarnessOptions, InboundHarness, product } from './support/inbound-harness.ts'
@@ -213,6 +214,33 @@ describe('a request above a limit', () => {
       assert.equal(second.field(3, 'grpc-status'), '8')
 
       key = harness.keys[1]!.key
+      assert.match(await callHttp1(caller, {}), / 200 OK\r\n/)
+      await callHttp2(second, 5, {})
+    })
+  })
+
+  describe('for the workload', () => {
+    beforeEach(() => start({ limits: { maxUpstreamConnections: 1 } }))
+
+    it('is answered 503 upstream_overloaded, and served when there is room again', async () => {
+      const answers: (() => void)[] = []
+      harness.workload.answerWith((_, response) => {
+        answers.push(() => response.end('done'))
+      })
+      const [busy, caller] = [await http1Caller(), await http1Caller()]
+      busy.write(http1Bytes(key, {}))
+      await eventually(() => answers.length === 1)
+      assertProblem(await callHttp1(caller, {}), 503, 'upstream_overloaded')
+      const second = await http2Caller()
+      second.send(...http2Frames(key, 1, {}))
+      second.send(...http2Frames(key, 3, {}, 'content-type', 'application/grpc'))
+      await second.has('HEADERS 1 503')
+      await second.has('HEADERS 3 200 end')
+      assert.equal(second.field(3, 'grpc-status'), '14')
+
+      answers[0]?.()
+      await busy.has('done')
+      harness.workload.answerWithEcho()
       assert.match(await callHttp1(caller, {}), / 200 OK\r\n/)
       await callHttp2(second, 5, {})
     })

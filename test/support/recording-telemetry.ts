@@ -23,6 +23,7 @@ export class RecordingTelemetry implements Telemetry {
   openConnections = 0
   canRecord = true
   openPeerConnections = 0
+  waitingRequests = 0
   /** Called at the moment of each decision. */
   onDecided: (record: DecisionRecord) => void = () => undefined
 
@@ -64,6 +65,10 @@ export class RecordingTelemetry implements Telemetry {
 
   handshakeFailed(failed: FailedHandshake): void {
     this.failedHandshakes.push(failed)
+  }
+
+  upstreamWaiting(change: 1 | -1): void {
+    this.waitingRequests += change
   }
 
   upstreamError(reason: string): void {

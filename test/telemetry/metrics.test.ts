@@ -19,6 +19,7 @@ const expected = {
   postern_connections: 'gauge',
   postern_handshakes_total: 'counter',
   postern_upstream_errors_total: 'counter',
+  postern_upstream_waiting_requests: 'gauge',
   postern_svid_not_after_seconds: 'gauge',
   postern_bundle_not_after_seconds: 'gauge',
   postern_crl_next_update_seconds: 'gauge',

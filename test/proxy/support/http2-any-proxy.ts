@@ -16,6 +16,7 @@ import { Http1Downstream } from '../../../src/proxy/http1-downstream.ts'
 import { Http1Upstream } from '../../../src/proxy/http1-upstream.ts'
 import { Http2Downstream } from '../../../src/proxy/http2-downstream.ts'
 import { Http2Upstream } from '../../../src/proxy/http2-upstream.ts'
+import type { QueueLimits } from '../../../src/proxy/request-queue.ts'
 import type { Http2Limits } from '../../../src/http2/limits.ts'
 import { answer } from './http2-local-answer.ts'
 
@@ -32,6 +33,7 @@ export interface AnyProxyOptions {
   readonly connectTimeoutMs?: number
   readonly responseTimeoutMs?: number
   readonly maxUpstreamConnections?: number
+  readonly queue?: QueueLimits
   /** Dials the workload instead of `upstreamPort`. */
   readonly dial?: () => Socket
 }
@@ -155,13 +157,14 @@ export class AnyProxy implements RequestServer {
   }
 
   #newUpstream(): Upstream {
-    const { upstreamPort, dial, maxUpstreamConnections } = this.#options
+    const { upstreamPort, dial, maxUpstreamConnections, queue } = this.#options
     const options = {
       connect: () => this.#watched(dial?.() ?? connect(upstreamPort, '127.0.0.1')),
       deadlines: this.#deadlines,
       connectTimeoutMs: this.#options.connectTimeoutMs ?? 2_000,
       responseTimeoutMs: this.#options.responseTimeoutMs ?? 10_000,
       ...(maxUpstreamConnections === undefined ? {} : { maxConnections: maxUpstreamConnections }),
+      ...(queue === undefined ? {} : { queue }),
       onBug: (error: unknown) => void this.bugs.push(error),
     }
     return this.#options.upstream === 'http1'

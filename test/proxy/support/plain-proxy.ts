@@ -16,6 +16,7 @@ import { Exchange, type ExchangeOutcome } from '../../../src/proxy/exchange.ts'
 import { HeaderRules, type ScannedRequest } from '../../../src/proxy/header-rules.ts'
 import { Http1Downstream } from '../../../src/proxy/http1-downstream.ts'
 import { Http1Upstream } from '../../../src/proxy/http1-upstream.ts'
+import type { QueueLimits } from '../../../src/proxy/request-queue.ts'
 import { eventually } from './eventually.ts'
 
 export interface PlainProxyOptions {
@@ -30,6 +31,7 @@ export interface PlainProxyOptions {
   readonly connectTimeoutMs?: number
   readonly responseTimeoutMs?: number
   readonly maxConnections?: number
+  readonly queue?: QueueLimits
   /** In the place of dialling `upstreamPort`. */
   readonly connect?: () => Socket
   /** Answered with 403 in the workload's stead. */
@@ -67,7 +69,7 @@ export class PlainProxy implements RequestServer {
   private constructor(options: PlainProxyOptions) {
     this.#options = options
     this.#deadlines = new Deadlines(options.clock ?? systemClock)
-    const { maxConnections } = options
+    const { maxConnections, queue } = options
     const dial = options.connect ?? (() => connect(options.upstreamPort, '127.0.0.1'))
     this.upstream = new Http1Upstream({
       connect: () => {
@@ -79,6 +81,7 @@ export class PlainProxy implements RequestServer {
       connectTimeoutMs: options.connectTimeoutMs ?? 2_000,
       responseTimeoutMs: options.responseTimeoutMs ?? 5_000,
       ...(maxConnections === undefined ? {} : { maxConnections }),
+      ...(queue === undefined ? {} : { queue }),
       onBug: this.onBug,
     })
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket))
