@@ -1,4 +1,5 @@
 import { PosternError } from '../core/errors.ts'
+import { withoutApiKeys } from '../policy/api-key.ts'
 
 /** One thing that is wrong in a file or in the environment. */
 export interface Problem {
@@ -16,10 +17,15 @@ export class ConfigError extends PosternError {
   readonly problems: readonly Problem[]
 
   constructor(problems: readonly Problem[]) {
-    const ordered = inFileOrder(problems)
+    const ordered = inFileOrder(problems).map(withoutKeys)
     super('ERR_CONFIG_INVALID', describeProblems(ordered))
     this.problems = ordered
   }
+}
+
+/** A key may stand where a name belongs, and names are shown. */
+function withoutKeys({ where, path, message }: Problem): Problem {
+  return { where, path: withoutApiKeys(path), message: withoutApiKeys(message) }
 }
 
 /** Stable; problems without a place come first. */
@@ -35,7 +41,8 @@ function placeOf(where: string): readonly [line: number, column: number] {
 }
 
 /** `file:line:column: path: what is wrong, what is expected`. */
-export function formatProblem({ where, path, message }: Problem): string {
+export function formatProblem(problem: Problem): string {
+  const { where, path, message } = withoutKeys(problem)
   return path === '' ? `${where}: ${message}` : `${where}: ${path}: ${message}`
 }
 

@@ -61,6 +61,13 @@ export function readApiKeyForm(presented: string): ApiKeyForm {
   return isRight ? { kind: 'well-formed', id } : { kind: 'mistyped' }
 }
 
+/** A text that is to be shown, with whatever looks like a key of ours cut down to its id: keys get pasted into strange places. */
+export function withoutApiKeys(text: string): string {
+  return text.replace(keyInText, '$1_...')
+}
+
+const keyInText = /(pst_[\w-]*)_[0-9A-Za-z]{20,}/g
+
 function freeId(
   randomBytes: (size: number) => Uint8Array,
   isTaken: (id: string) => boolean,

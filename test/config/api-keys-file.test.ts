@@ -137,11 +137,13 @@ keys:
       })
     }
 
-    const key = 'pst_k_1_verysecret'
+    const key = `pst_k_1_verysecret${'0'.repeat(39)}`
     const misplaced: Readonly<Record<string, string>> = {
       'of its digest': good.replace(hex, key),
       'of its id': good.replace('k_1', key),
       'of its consumer': good.replace('acme', key),
+      'of its product': good.replace('payments', `${key}0000000`),
+      'of the name of a member': good.replace('consumer', key),
       'of an entry': `"${key}`,
       'of an entry, after a bracket': `} ${key}`,
     }

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { createPrivateKey } from 'node:crypto'
 import { stringify } from 'yaml'
 import type { ReplaySummary } from '../../src/policy/replay-report.ts'
 import { assertAuditLine } from '../support/audit-schema.ts'
 import { type AuditLine, PosternProcess } from '../support/postern-process.ts'
 import type { Reply } from './support/caller.ts'
 import { expiredCaller } from './support/caller-cases.ts'
-import { checkoutId, Mesh, sidecarId, threeCallers } from './support/mesh.ts'
+import { checkoutId, Mesh, threeCallers } from './support/mesh.ts'
 import { OtlpReceiver, type ReceivedSpan } from './support/otlp-receiver.ts'
 
 const partnerAId = 'spiffe://partner-a.example/shop'
@@ -21,7 +20,6 @@ const serverKind = 2
 describe('the records of what was decided', () => {
   let mesh: Mesh
   let receiver: OtlpReceiver
-  const secretInQuery = 'token-in-the-query-4711'
 
   before(async () => {
     receiver = await OtlpReceiver.start()
@@ -54,7 +52,7 @@ describe('the records of what was decided', () => {
     const limited = await (await mesh.svidCaller(limitedId)).open()
     const partner = await (await mesh.svidCaller(partnerAId)).open('h2')
     const replies = [
-      await checkout.call({ path: `/pay?secret=${secretInQuery}` }),
+      await checkout.call({ path: '/pay?secret=1' }),
       await checkout.call({}, 'h2'),
       await (await mesh.partnerBCaller()).call(),
       await mesh.keyCaller('reports').call({ method: 'POST', body: 'x' }),
@@ -230,26 +228,6 @@ describe('the records of what was decided', () => {
       assert.notEqual((await seenWith({ 'x-request-id': 'a b' }))['x-request-id'], 'a b')
     })
   })
-
-  it('hold no API key, no private key and no query', async () => {
-    const { privateKeyPem } = mesh.agent.svid(sidecarId)
-    const keys = Object.values(mesh.keys).map(({ key }) => key)
-    const queries = [secretInQuery]
-    const outputs: Record<string, string> = {
-      'stdout and stderr': mesh.postern.output,
-      metrics: await mesh.postern.metrics(),
-      spans: Buffer.concat(receiver.bodies).toString('latin1'),
-    }
-    const workload = JSON.stringify(mesh.workload.seen)
-    assert.ok(workload.includes(secretInQuery))
-    for (const [name, output] of Object.entries({ ...outputs, workload })) {
-      assert.ok(output.length > 1_000)
-      const secrets = [...keys, mistyped(keys[0] ?? ''), ...formsOf(privateKeyPem)]
-      for (const secret of name === 'workload' ? secrets : [...secrets, ...queries]) {
-        assert.ok(!output.includes(secret), `a secret in ${name}`)
-      }
-    }
-  })
 })
 
 describe('the console exporter', () => {
@@ -311,13 +289,4 @@ function countBy(lines: readonly AuditLine[]): Map<string, number> {
 /** Another last character: a key as a tired person types it. */
 function mistyped(key: string): string {
   return key.slice(0, -1) + (key.endsWith('a') ? 'b' : 'a')
-}
-
-/** A private key in the forms in which it could stand in a text. */
-function formsOf(privateKeyPem: string): string[] {
-  const key = createPrivateKey(privateKeyPem)
-  const { d = '' } = key.export({ format: 'jwk' })
-  const secret = Buffer.from(d, 'base64url')
-  const lines = privateKeyPem.split('\n').filter((line) => line !== '' && !line.startsWith('---'))
-  return [...lines, d, secret.toString('base64'), secret.toString('hex'), secret.toString('latin1')]
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
-import { createApiKey, digestOf, readApiKeyForm } from '../../src/policy/api-key.ts'
+import { createApiKey, digestOf, readApiKeyForm, withoutApiKeys } from '../../src/policy/api-key.ts'
 import { type ApiKeyEntry, ApiKeyTable } from '../../src/policy/api-key-table.ts'
 import { ApiKeys } from '../../src/policy/api-keys.ts'
 
@@ -82,6 +82,21 @@ describe('readApiKeyForm', () => {
 
   it('looks at no more than 256 characters', () => {
     assert.equal(readApiKeyForm(`pst_${'_'.repeat(1_000_000)}`).kind, 'mistyped')
+  })
+})
+
+describe('withoutApiKeys', () => {
+  it('cuts each key down to its id, wherever it stands', () => {
+    const [a, b] = [createApiKey(randomBytes), createApiKey(randomBytes)]
+    assert.equal(
+      withoutApiKeys(`keys[0].${a.key}: "${b.key}" is no name`),
+      `keys[0].pst_${a.id}_...: "pst_${b.id}_..." is no name`,
+    )
+  })
+
+  it('leaves alone what is no key', () => {
+    const text = 'product pst_payments_and_orders_of_the_whole_year: k_1'
+    assert.equal(withoutApiKeys(text), text)
   })
 })
 

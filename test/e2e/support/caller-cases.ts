@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { testKey } from '../../support/certificate-writer.ts'
 import { sequence, tlv } from '../../support/der-writer.ts'
 import { TestCa, type TestLeafOptions } from '../../support/test-ca.ts'
-import { type Caller, type CallRequest, identityOf } from './caller.ts'
+import { type Caller, type CallerIdentity, type CallRequest, identityOf } from './caller.ts'
 import { checkoutId, type Mesh, threeCallers } from './mesh.ts'
 
 const hourMs = 3_600_000
@@ -327,8 +327,12 @@ export const denied: readonly Denied[] = [
 ]
 
 /** A caller whose SVID has expired. */
-export function expiredCaller(mesh: Mesh): Promise<Caller> {
-  return partnerC(mesh, { spiffeId: partnerCId, ...hoursFromNow(-2, -1) })
+export async function expiredCaller(mesh: Mesh): Promise<Caller> {
+  return mesh.caller(await expiredIdentity(mesh))
+}
+
+export async function expiredIdentity(mesh: Mesh): Promise<CallerIdentity> {
+  return identityOf(await mesh.partnerC.leaf({ spiffeId: partnerCId, ...hoursFromNow(-2, -1) }))
 }
 
 async function partnerC(mesh: Mesh, options: TestLeafOptions): Promise<Caller> {
