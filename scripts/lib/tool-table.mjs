@@ -63,6 +63,15 @@ export const toolTable = [
     whatFor: 'lint of metrics, unit tests of alert rules, a real scrape',
   },
   {
+    name: 'faketime',
+    kind: 'debian',
+    version: 'debian',
+    package: 'faketime',
+    commands: ['faketime'],
+    usable: { options: ['--version'], says: /Version 0\.(9\.[89]|9\.\d\d|\d\d)/ },
+    whatFor: 'the wall clock of the built program, which jumps an hour while it runs',
+  },
+  {
     name: 'shellcheck',
     kind: 'debian',
     version: 'debian',

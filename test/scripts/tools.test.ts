@@ -23,6 +23,7 @@ const usableTools = {
   h2load: 'h2load nghttp2/1.52.0',
   promtool: 'promtool, version 2.42.0',
   prometheus: 'prometheus, version 2.42.0',
+  faketime: 'faketime: Version 0.9.10',
   shellcheck: 'version: 0.9.0',
   'step-ca': 'Smallstep CA/0.30.2 (linux/amd64)',
   step: 'Smallstep CLI/0.21.0 (linux/amd64)',

@@ -13,8 +13,6 @@ import {
   type WorkloadEndpoint,
 } from './trust-world.ts'
 
-const hourMs = 3_600_000
-
 /** The embedded agent as a trust world: all endpoints are sockets of one agent, which goes down and comes back as a whole. */
 export class EmbeddedWorld implements TrustWorld {
   readonly shortTtlSeconds = 3
@@ -46,8 +44,10 @@ export class EmbeddedWorld implements TrustWorld {
     return EmbeddedEndpoint.open(this.#agent, socketPath)
   }
 
-  mint(spiffeId: string): Promise<CallerIdentity> {
-    return this.#agent.mint({ trustDomain: new URL(spiffeId).host, spiffeId, ttlMs: hourMs })
+  /** Default: valid for an hour. */
+  mint(spiffeId: string, ttlSeconds = 3_600): Promise<CallerIdentity> {
+    const ttlMs = ttlSeconds * 1_000
+    return this.#agent.mint({ trustDomain: new URL(spiffeId).host, spiffeId, ttlMs })
   }
 
   prepareCa(trustDomain: string): Promise<void> {

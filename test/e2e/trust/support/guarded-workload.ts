@@ -30,6 +30,8 @@ export interface GuardedWorkloadOptions {
   readonly hint?: string
   /** Default `ready`. */
   readonly until?: 'listening' | 'ready'
+  /** Of the built program. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Replies of the workload that have begun. */
@@ -66,6 +68,7 @@ export class GuardedWorkload implements AsyncDisposable {
           'api-keys.yaml': { version: 1, keys: [{ id, sha256, ...keyTerms }] },
         },
         until: options.until ?? 'ready',
+        ...(options.env === undefined ? {} : { env: options.env }),
       })
       return new GuardedWorkload(postern, workload, { 'x-api-key': key })
     } catch (error) {
