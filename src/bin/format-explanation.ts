@@ -12,12 +12,14 @@ export function formatExplanation(view: ExplanationView): string {
     ...section('', facts(view)),
     ...section('certificates', certificateRows(view)),
     ...section('steps', stepRows(view)),
-    ...section('rules of the product map', ruleRows(view)),
+    ...section(titleOfRules, ruleRows(view)),
     ...otherRules(view),
     ...section('requests of the product', requestRows(view)),
     ...(view.note === undefined ? [] : [`note: ${view.note}`]),
   ].join('\n')
 }
+
+const titleOfRules = 'rules of the product map'
 
 type Row = readonly (string | undefined)[]
 
@@ -108,9 +110,14 @@ function ruleRows({ rules }: ExplanationView): Row[] {
   ])
 }
 
-function otherRules({ otherRules: count }: ExplanationView): string[] {
+/** The last line of the rules, or all that there is to say of them. */
+function otherRules({ rules, otherRules: count }: ExplanationView): string[] {
   if (count === 0) return []
-  return [`  ${count} ${count === 1 ? 'rule has' : 'rules have'} nothing to do with this caller`]
+  const title = rules.length === 0 ? [titleOfRules] : []
+  return [
+    ...title,
+    `  ${count} ${count === 1 ? 'rule has' : 'rules have'} nothing to do with this caller`,
+  ]
 }
 
 function requestRows({ requests }: ExplanationView): Row[] {
