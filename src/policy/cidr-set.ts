@@ -42,6 +42,11 @@ export class CidrSet {
     this.#lengths = { 4: lengthsOf(cidrs, 4), 6: lengthsOf(cidrs, 6) }
   }
 
+  /** As they are written in their one form. */
+  get texts(): Iterable<string> {
+    return this.#entries.values()
+  }
+
   /** The longest entry that the address is in; undefined: none. */
   find(address: IpAddress): string | undefined {
     const { family, bits } = address

@@ -1,8 +1,11 @@
 import type { ApiKeys } from '../../policy/api-keys.ts'
 import type { ProductMap } from '../../policy/product-map.ts'
+import type { Authority, AuthorityRevocation } from '../../policy/authority.ts'
+import type { CidrSet } from '../../policy/cidr-set.ts'
 import type { Product } from '../../policy/product.ts'
 import type { TrustState } from '../../policy/trust-state.ts'
 import type { Certificate } from '../../x509/certificate.ts'
+import type { RevocationList } from '../../x509/revocation-list.ts'
 
 const mostSentences = 20
 /** Above it single keys are not compared: the tables are read row by row. */
@@ -68,13 +71,46 @@ function mapChanges(before: ProductMap, after: ProductMap): string[] {
     ...authorities.added.map((alias) => `authority ${alias} came`),
     ...authorities.removed.map((alias) => `authority ${alias} went`),
     ...authorities.kept.flatMap((alias) =>
-      anchorChanges(
-        `authority ${alias}`,
-        before.authorities.get(alias)?.anchors ?? [],
-        after.authorities.get(alias)?.anchors ?? [],
-      ),
+      authorityChanges(before.authorities.get(alias), after.authorities.get(alias)),
     ),
   ]
+}
+
+function authorityChanges(before: Authority | undefined, after: Authority | undefined): string[] {
+  if (before === undefined || after === undefined) return []
+  const of = `authority ${after.alias}`
+  const [was, is] = [before, after].map((one) => one.trustDomain?.name ?? 'none')
+  return [
+    ...anchorChanges(of, before.anchors, after.anchors),
+    ...(was === is ? [] : [`${of}: trustDomain was ${was}, is ${is}`]),
+    ...revocationChanges(of, before.revocation, after.revocation),
+  ]
+}
+
+function revocationChanges(
+  of: string,
+  before: AuthorityRevocation | undefined,
+  after: AuthorityRevocation | undefined,
+): string[] {
+  if (before === after) return []
+  const old = listsByEdition(before)
+  const now = listsByEdition(after)
+  const { added, removed } = compareNames(old, now)
+  const [was, is] = [before, after].map((one) => one?.required === true)
+  return [
+    ...added.map((edition) => {
+      const count = plural(now.get(edition)?.size ?? 0, 'certificate')
+      return `${of}: revocation list of ${edition} came, with ${count}`
+    }),
+    ...removed.map((edition) => `${of}: revocation list of ${edition} went`),
+    ...(was === is ? [] : [`${of}: crlRequired was ${was}, is ${is}`]),
+  ]
+}
+
+/** By issuer and date, which is what people know an edition by. */
+function listsByEdition(revocation: AuthorityRevocation | undefined): Map<string, RevocationList> {
+  const lists = revocation?.lists ?? []
+  return new Map(lists.map((list) => [`${list.issuer} of ${momentOf(list.thisUpdateMs)}`, list]))
 }
 
 function productChanges(before: Product | undefined, after: Product | undefined): string[] {
@@ -90,7 +126,29 @@ function productChanges(before: Product | undefined, after: Product | undefined)
       return was === is ? [] : [`${of}: ${name} was ${was}, is ${is ?? ''}`]
     }),
     ...(requestsOf(before) === requestsOf(after) ? [] : [`${of}: other requests are allowed`]),
+    ...rangeChanges(`${of}: addresses allow`, before.addresses?.allow, after.addresses?.allow),
+    ...rangeChanges(`${of}: addresses deny`, before.addresses?.deny, after.addresses?.deny),
   ]
+}
+
+/** Without a set every range is allowed, or none denied. */
+function rangeChanges(
+  of: string,
+  before: CidrSet | undefined,
+  after: CidrSet | undefined,
+): string[] {
+  const { added, removed } = compareNames(rangesOf(before), rangesOf(after))
+  const isOpen = of.endsWith('allow') && added.length + removed.length > 0
+  return [
+    ...(isOpen && before === undefined ? [`${of} was everywhere`] : []),
+    ...(isOpen && after === undefined ? [`${of} is everywhere`] : []),
+    ...added.map((range) => `${of} ${range} came`),
+    ...removed.map((range) => `${of} ${range} went`),
+  ]
+}
+
+function rangesOf(set: CidrSet | undefined): ReadonlyMap<string, true> {
+  return new Map(Array.from(set?.texts ?? [], (text) => [text, true]))
 }
 
 /** What is compared of a product beside its callers and requests, as texts. */
@@ -155,6 +213,10 @@ function compareNames(
 
 function plural(count: number, word: string): string {
   return `${count} ${word}${count === 1 ? '' : 's'}`
+}
+
+function momentOf(timeMs: number): string {
+  return new Date(timeMs).toISOString().replace('.000Z', 'Z')
 }
 
 function dateOf(timeMs: number): string {

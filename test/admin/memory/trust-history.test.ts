@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict'
 import { describeTrustChange } from '../../../src/admin/memory/trust-change.ts'
 import { TrustHistory } from '../../../src/admin/memory/trust-history.ts'
+import { finish } from '../../../src/core/steps.ts'
 import type { ApiKeys } from '../../../src/policy/api-keys.ts'
+import { CidrSet, parseCidr } from '../../../src/policy/cidr-set.ts'
+import { type MappedAuthority, ProductMap } from '../../../src/policy/product-map.ts'
 import { TrustDomain } from '../../../src/spiffe/trust-domain.ts'
 import type { TrustBundles } from '../../../src/spiffe/trust-bundle.ts'
-import { keysOf, mapOf, now, product, trustOf } from '../../policy/support/policy.ts'
+import { authority, keysOf, mapOf, now, product, trustOf } from '../../policy/support/policy.ts'
+import type { Certificate } from '../../../src/x509/certificate.ts'
+import { RevocationList } from '../../../src/x509/revocation-list.ts'
 import { TestCa } from '../../support/test-ca.ts'
 
 describe('TrustHistory', () => {
@@ -97,6 +102,68 @@ describe('describeTrustChange', () => {
       'product kept: apiKeys was accept, is warn',
       'product kept: apiKeysUntil was none, is 2027-03-31',
       'product kept: other requests are allowed',
+    ])
+  })
+
+  it('names ranges of addresses that came and went', () => {
+    const set = (...texts: string[]) => new CidrSet(texts.map(parseCidr))
+    const changes = describeTrustChange(
+      trustOf({
+        products: mapOf(
+          product('moved', { addresses: { allow: set('10.0.0.0/8'), deny: set('10.1.0.0/16') } }),
+          product('closed'),
+          product('opened', { addresses: { allow: set('fd00::/8') } }),
+          product('same', { addresses: { allow: set('192.0.2.0/24') } }),
+        ),
+      }),
+      trustOf({
+        products: mapOf(
+          product('moved', { addresses: { allow: set('10.0.0.0/8', '172.16.0.0/12') } }),
+          product('closed', { addresses: { allow: set('192.0.2.7') } }),
+          product('opened', { addresses: { deny: set('fd01::/16') } }),
+          product('same', { addresses: { allow: set('192.0.2.0/24') } }),
+        ),
+      }),
+    )
+    assert.deepEqual(changes, [
+      'product moved: addresses allow 172.16.0.0/12 came',
+      'product moved: addresses deny 10.1.0.0/16 went',
+      'product closed: addresses allow was everywhere',
+      'product closed: addresses allow 192.0.2.7/32 came',
+      'product opened: addresses allow is everywhere',
+      'product opened: addresses allow fd00::/8 went',
+      'product opened: addresses deny fd01::/16 came',
+    ])
+  })
+
+  it('names revocation lists by issuer and date, and whether they are required', async () => {
+    const leaf = await old.leaf()
+    const list = (thisUpdate: string, ...revoked: Certificate[]) => {
+      const options = { thisUpdateMs: Date.parse(thisUpdate) }
+      return finish(RevocationList.read(old.revocationList(revoked, options)))
+    }
+    const mapWith = (required: boolean, ...lists: RevocationList[]) => {
+      const one = authority('partner-b', { revocation: { lists, required } })
+      return trustOf({ products: ProductMap.of([], [one]) })
+    }
+    const first = list('2026-11-01T06:00:00Z')
+    const second = list('2026-11-02T06:00:00Z', leaf.certificate)
+
+    assert.deepEqual(describeTrustChange(mapWith(false, first), mapWith(true, first, second)), [
+      `authority partner-b: revocation list of ${second.issuer} of 2026-11-02T06:00:00Z came, with 1 certificate`,
+      'authority partner-b: crlRequired was false, is true',
+    ])
+    assert.deepEqual(describeTrustChange(mapWith(true, first, second), mapWith(true, second)), [
+      `authority partner-b: revocation list of ${first.issuer} of 2026-11-01T06:00:00Z went`,
+    ])
+  })
+
+  it('names the trust domain that an authority speaks for', () => {
+    const mapWith = (parts: Partial<MappedAuthority>) =>
+      trustOf({ products: ProductMap.of([], [authority('partner-b', parts)]) })
+    const trustDomain = TrustDomain.parse('partner-b.example')
+    assert.deepEqual(describeTrustChange(mapWith({}), mapWith({ trustDomain })), [
+      'authority partner-b: trustDomain was none, is partner-b.example',
     ])
   })
 
