@@ -1,19 +1,14 @@
-import { createPrivateKey, webcrypto } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type SecureVersion, type Server, type TLSSocket } from 'node:tls'
 import { PosternError } from '../core/errors.ts'
-import { listenerTlsOptions, type ServerIdentity } from './context.ts'
+import { listenerTlsOptions } from './context.ts'
 import { readPresentedChain } from './presented-chain.ts'
+import { type ClientIdentity, throwAwayIdentities } from './throw-away-identities.ts'
 
 /** What a handshake looked like from the server's side. */
 interface Observation {
   readonly presented: number
   readonly resumed: boolean
-}
-
-interface ClientIdentity {
-  readonly cert: string
-  readonly key: string
 }
 
 const advice = 'use Node.js 20.19+, 22.12+, 24 below or above 24.21.0, or 26.9+'
@@ -27,7 +22,7 @@ export interface TestedRuntime {
 /**
  * Proves on this Node.js, with throw-away certificates over loopback, what the security of the listener rests on: a
  * presented intermediate is visible, "no certificate" is seen as such, and no session resumes in TLS 1.2 or 1.3.
- * About 50 ms. Throws `PosternError` ERR_RUNTIME_UNSUPPORTED.
+ * Throws `PosternError` ERR_RUNTIME_UNSUPPORTED.
  *
  * Node.js 24.21.0 and 26.8 lose intermediates only of chains that OpenSSL itself could verify, which with our empty `ca` is
  * none; they leak memory on each mTLS connection, though, and are left out of `engines` for that.
@@ -35,7 +30,7 @@ export interface TestedRuntime {
 export async function selfTest(
   runtime: TestedRuntime = { listenerTlsOptions, readPresentedChain },
 ): Promise<void> {
-  const { server, client } = await throwAwayIdentities()
+  const { server, client } = throwAwayIdentities()
   const listener = createServer(
     runtime.listenerTlsOptions(server, { protocols: [], handshakeTimeoutMs: 5_000 }),
   )
@@ -111,65 +106,4 @@ function expect(holds: boolean, fault: string): void {
   if (!holds) {
     throw new PosternError('ERR_RUNTIME_UNSUPPORTED', `this Node.js ${fault}; ${advice}`)
   }
-}
-
-/** A server, and a client with a root, an intermediate and a leaf. The library is loaded here and nowhere else on the way of `run`. */
-async function throwAwayIdentities(): Promise<{
-  server: ServerIdentity
-  client: ClientIdentity
-}> {
-  await import('reflect-metadata')
-  const x509 = await import('@peculiar/x509')
-  const [root, intermediate, leaf, own] = await Promise.all([
-    newPair(),
-    newPair(),
-    newPair(),
-    newPair(),
-  ])
-  const issue = async (subject: Party, issuer: Party, isCa: boolean): Promise<string> => {
-    const certificate = await x509.X509CertificateGenerator.create({
-      subject: `CN=${subject.name}`,
-      issuer: `CN=${issuer.name}`,
-      publicKey: subject.keys.publicKey,
-      signingKey: issuer.keys.privateKey,
-      signingAlgorithm: algorithm,
-      extensions: [new x509.BasicConstraintsExtension(isCa, undefined, true)],
-    })
-    return certificate.toString('pem')
-  }
-  const ca = { name: 'root', keys: root }
-  const sub = { name: 'intermediate', keys: intermediate }
-  const end = { name: 'leaf', keys: leaf }
-  // The server has nothing in common with the client: what it sees of the client's chain can only have been presented.
-  const server = { name: 'server', keys: own }
-  return {
-    server: {
-      certificateChainPem: await issue(server, server, false),
-      privateKeyPem: await pemOf(own.privateKey),
-    },
-    client: {
-      cert: `${await issue(end, sub, false)}\n${await issue(sub, ca, true)}\n`,
-      key: await pemOf(leaf.privateKey),
-    },
-  }
-}
-
-type Pair = Awaited<ReturnType<typeof newPair>>
-
-interface Party {
-  readonly name: string
-  readonly keys: Pair
-}
-
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
-
-function newPair() {
-  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
-}
-
-async function pemOf(key: Pair['privateKey']): Promise<string> {
-  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', key))
-  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
-    .export({ format: 'pem', type: 'pkcs8' })
-    .toString()
 }
