@@ -92,4 +92,11 @@ export const benchmarks = [
     needsBuild: true,
     measures: 'memory, handles and failed requests over a long time at half load',
   },
+  {
+    name: 'start',
+    file: 'start.ts',
+    options: '[runs=15]',
+    needsBuild: true,
+    measures: 'time, CPU time and memory from the start of the process until it is ready; Linux',
+  },
 ]

@@ -2,8 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { type ChannelCredentials, credentials, Metadata } from '@grpc/grpc-js'
-import { OTLPTraceExporter as GrpcTraceExporter } from '@opentelemetry/exporter-trace-otlp-grpc'
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
+import type { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import type { SpanExporter } from '@opentelemetry/sdk-trace'
 import { messageOf } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
@@ -20,19 +19,25 @@ export interface SpanSink {
 
 /**
  * Makes the OTLP exporter. Everything is passed explicitly, because the library otherwise reads the process's own
- * environment; headers are the exception: those of the process are always added, ours win.
+ * environment; headers are the exception: those of the process are always added, ours win. The library of the other protocol is
+ * not loaded.
  */
 export function otlpSink(
   settings: OtlpExporterSettings,
   batch: BatchSettings,
   logger: Logger,
-): SpanSink {
+): Promise<SpanSink> {
   return settings.protocol === 'grpc'
     ? grpcSink(settings, batch, logger)
     : httpSink(settings, batch, logger)
 }
 
-function httpSink(settings: OtlpExporterSettings, batch: BatchSettings, logger: Logger): SpanSink {
+async function httpSink(
+  settings: OtlpExporterSettings,
+  batch: BatchSettings,
+  logger: Logger,
+): Promise<SpanSink> {
+  const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-proto')
   const agent = createAgent(settings, logger)
   const exporter = new OTLPTraceExporter({
     url: settings.url,
@@ -44,10 +49,15 @@ function httpSink(settings: OtlpExporterSettings, batch: BatchSettings, logger: 
 }
 
 /** Each call has its own deadline, so that there is nothing to cut: `shutdown` of the exporter closes its channel. */
-function grpcSink(settings: OtlpExporterSettings, batch: BatchSettings, logger: Logger): SpanSink {
+async function grpcSink(
+  settings: OtlpExporterSettings,
+  batch: BatchSettings,
+  logger: Logger,
+): Promise<SpanSink> {
+  const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-grpc')
   const metadata = new Metadata()
   for (const [name, value] of Object.entries(settings.headers)) metadata.set(name, value)
-  const exporter = new GrpcTraceExporter({
+  const exporter = new OTLPTraceExporter({
     url: settings.url,
     metadata,
     ...commonOptions(settings, batch),

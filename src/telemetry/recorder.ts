@@ -58,15 +58,17 @@ const defaultFlushTimeoutMs = 5_000
 /** The `Telemetry` of a running sidecar: OpenTelemetry spans, Prometheus metrics, and the audit log. */
 export class Recorder implements Telemetry {
   readonly #options: RecorderOptions
-  readonly #metrics = new Metrics()
+  readonly #metrics: Metrics
   readonly #lines = new AuditLines()
   readonly #audit: AuditLog
   readonly #tracing: Tracing
   #closing: Promise<void> | undefined
 
-  private constructor(options: RecorderOptions) {
-    const { clock, logger, audit, env } = options
+  private constructor(options: RecorderOptions, metrics: Metrics, tracing: Tracing) {
+    const { clock, logger, audit } = options
     this.#options = options
+    this.#metrics = metrics
+    this.#tracing = tracing
     this.#audit = new AuditLog({
       ...audit,
       clock,
@@ -74,19 +76,21 @@ export class Recorder implements Telemetry {
       onDropped: (lines) => this.#metrics.auditDropped(lines),
       onFailing: (isFailing) => this.#metrics.auditWritable(!isFailing),
     })
-    this.#tracing = new Tracing({
-      ...options,
-      ...(options.spanExporter === undefined ? {} : { exporter: options.spanExporter }),
-      settings: readTracingSettings(env, (variable, expected) =>
-        logger.warn('OpenTelemetry setting is not usable', { variable, expected }),
-      ),
-      onLost: (spans, reason) => this.#metrics.spansDropped(spans, reason),
-    })
   }
 
   /** Never fails because of `env`: a setting that is not usable is told to the logger. The caller closes it. */
-  static start(options: RecorderOptions): Promise<Recorder> {
-    return Promise.resolve(new Recorder(options))
+  static async start(options: RecorderOptions): Promise<Recorder> {
+    const { env, logger, spanExporter } = options
+    const metrics = new Metrics()
+    const tracing = await Tracing.start({
+      ...options,
+      ...(spanExporter === undefined ? {} : { exporter: spanExporter }),
+      settings: readTracingSettings(env, (variable, expected) =>
+        logger.warn('OpenTelemetry setting is not usable', { variable, expected }),
+      ),
+      onLost: (spans, reason) => metrics.spansDropped(spans, reason),
+    })
+    return new Recorder(options, metrics, tracing)
   }
 
   get canRecord(): boolean {

@@ -1,29 +1,9 @@
-import { type SpanContext, SpanKind, TraceFlags, createTraceState } from '@opentelemetry/api'
-import { ConsoleSpanExporter, type SpanExporter } from '@opentelemetry/sdk-trace'
 import type { Clock } from '../core/clock.ts'
-import type { Logger } from '../core/logger.ts'
-import type { TracingSettings } from './environment.ts'
-import { otlpSink, type SpanSink } from './otlp-exporter.ts'
 import { HandshakeSpanBudget } from './handshake-span-budget.ts'
 import { RandomIds } from './random-ids.ts'
-import { type Sample, sampler } from './sampling.ts'
-import {
-  authorizeAttributes,
-  errorType,
-  handshakeAttributes,
-  isErrorStatus,
-  requestAttributes,
-  spanName,
-} from './span-attributes.ts'
-import { type LostSpansReason, SpanPipeline } from './span-pipeline.ts'
-import {
-  type DecisionRecord,
-  type FailedHandshake,
-  isOfRequest,
-  type Outcome,
-  type Recording,
-  type Trace,
-} from './telemetry.ts'
+import type { Sample } from './sampling.ts'
+import type { Spans, SpansOptions } from './spans.ts'
+import type { DecisionRecord, FailedHandshake, Outcome, Recording, Trace } from './telemetry.ts'
 import {
   type CallerSpan,
   formatTraceparent,
@@ -32,34 +12,31 @@ import {
   unsampled,
 } from './trace-context.ts'
 
-export interface TracingOptions {
-  readonly settings: TracingSettings
-  readonly clock: Clock
-  readonly logger: Logger
-  readonly serviceVersion: string
-  /** Instead of what the settings name. */
-  readonly exporter?: SpanExporter
-  readonly onLost: (spans: number, reason: LostSpansReason) => void
-}
-
 /**
  * W3C context and spans. Spans are made when they are over, from the record: an unsampled request then costs no more than
- * its ids, and nothing is left open when a connection dies. No global of the OpenTelemetry API is touched.
+ * its ids, and nothing is left open when a connection dies.
  */
 export class Tracing {
   readonly #clock: Clock
   readonly #ids = new RandomIds()
   readonly #sample: Sample | undefined
-  readonly #pipeline: SpanPipeline | undefined
+  readonly #spans: Spans | undefined
   readonly #handshakes = new HandshakeSpanBudget()
 
+  private constructor(clock: Clock, spans: Spans | undefined) {
+    this.#clock = clock
+    this.#spans = spans
+    this.#sample = spans?.sample
+  }
+
   /** Without an exporter nothing is recorded, and the context of the caller passes as it came. */
-  constructor(options: TracingOptions) {
-    this.#clock = options.clock
-    const sink = spanSink(options)
-    if (sink === undefined) return
-    this.#sample = sampler(options.settings.sampling)
-    this.#pipeline = new SpanPipeline({ ...options, ...options.settings, sink })
+  static async start(options: SpansOptions): Promise<Tracing> {
+    const { exporter, settings, clock } = options
+    if (exporter === undefined && settings.exporter.kind === 'none') {
+      return new Tracing(clock, undefined)
+    }
+    const { Spans } = await import('./spans.ts')
+    return new Tracing(clock, await Spans.open(options))
   }
 
   begin(traceparent: string | undefined, tracestate: string | undefined): Trace {
@@ -105,39 +82,12 @@ export class Tracing {
 
   /** The `authorize` span: below the span of the request, or alone where there is no HTTP request. */
   decided(trace: Trace, record: DecisionRecord): void {
-    if (trace.recording === undefined || this.#pipeline === undefined) return
-    const isAlone = !isOfRequest(record)
-    const { decision } = record
-    this.#pipeline.span({
-      name: 'authorize',
-      kind: SpanKind.INTERNAL,
-      traceId: trace.traceId,
-      ...(isAlone ? { spanId: trace.recording.spanId } : {}),
-      parent: isAlone ? callerContext(trace, trace.recording) : ownContext(trace, trace.recording),
-      attributes: authorizeAttributes(record),
-      // A deny is what this span is for, and no error. To have no identity is one.
-      ...(decision.reason === 'identity_unavailable' ? { error: decision.reason } : {}),
-      startMs: trace.recording.startMs,
-      endMs: this.#elapsed(trace.recording),
-    })
+    this.#spans?.decided(trace, record)
   }
 
   /** The span of the request. */
   finished(trace: Trace, record: DecisionRecord, outcome: Outcome): void {
-    if (trace.recording === undefined || !isOfRequest(record)) return
-    const { request } = record
-    const error = spanError(outcome, record.direction)
-    this.#pipeline?.span({
-      name: spanName(request.method),
-      kind: record.direction === 'inbound' ? SpanKind.SERVER : SpanKind.CLIENT,
-      traceId: trace.traceId,
-      spanId: trace.recording.spanId,
-      parent: callerContext(trace, trace.recording),
-      attributes: requestAttributes(record, request, outcome),
-      ...(error === undefined ? {} : { error }),
-      startMs: trace.recording.startMs,
-      endMs: this.#elapsed(trace.recording),
-    })
+    this.#spans?.finished(trace, record, outcome)
   }
 
   /** The span of a handshake that failed in TLS: alone in its trace, for nothing was decided and no request came. */
@@ -147,73 +97,21 @@ export class Tracing {
     const { spanId, startMs, startMonotonicMs } = trace.recording
     const leftOut = this.#handshakes.take(failed.clientAddress, startMonotonicMs)
     if (leftOut === undefined) return
-    this.#pipeline?.span({
-      name: 'handshake',
-      kind: SpanKind.INTERNAL,
-      traceId: trace.traceId,
-      spanId,
-      parent: undefined,
-      attributes: handshakeAttributes(failed, leftOut),
-      error: failed.reason,
-      startMs: startMs - failed.durationMs,
-      endMs: startMs,
-    })
-  }
-
-  /** The wall clock may jump while a request runs. */
-  #elapsed(recording: Recording): number {
-    return recording.startMs + (this.#clock.monotonic() - recording.startMonotonicMs)
+    this.#spans?.handshakeFailed({ traceId: trace.traceId, spanId, startMs }, failed, leftOut)
   }
 
   /** Exports what is waiting; rejects when that fails. */
   async flush(): Promise<void> {
-    await this.#pipeline?.flush()
+    await this.#spans?.flush()
   }
 
   /** Exports what is waiting and releases the exporter; rejects when that fails. */
   async shutdown(): Promise<void> {
-    await this.#pipeline?.shutdown()
+    await this.#spans?.shutdown()
   }
 
   /** Cuts the exporter's connections. */
   disconnect(): void {
-    this.#pipeline?.disconnect()
-  }
-}
-
-/** HTTP spans, "Status": an error with a good status is one that broke off the reply. */
-function spanError(outcome: Outcome, direction: DecisionRecord['direction']): string | undefined {
-  const isError = isErrorStatus(outcome.status, direction) || outcome.status < 400
-  return isError ? errorType(outcome, direction) : undefined
-}
-
-function callerContext(trace: Trace, recording: Recording): SpanContext | undefined {
-  return recording.parentSpanId === undefined
-    ? undefined
-    : { ...spanContext(trace, recording.parentSpanId), isRemote: true }
-}
-
-function ownContext(trace: Trace, recording: Recording): SpanContext {
-  return spanContext(trace, recording.spanId)
-}
-
-function spanContext(trace: Trace, spanId: string): SpanContext {
-  return {
-    traceId: trace.traceId,
-    spanId,
-    traceFlags: TraceFlags.SAMPLED,
-    ...(trace.tracestate === undefined ? {} : { traceState: createTraceState(trace.tracestate) }),
-  }
-}
-
-function spanSink({ exporter, settings, logger }: TracingOptions): SpanSink | undefined {
-  if (exporter !== undefined) return { exporter, disconnect: () => undefined }
-  switch (settings.exporter.kind) {
-    case 'none':
-      return undefined
-    case 'console':
-      return { exporter: new ConsoleSpanExporter(), disconnect: () => undefined }
-    case 'otlp':
-      return otlpSink(settings.exporter, settings.batch, logger)
+    this.#spans?.disconnect()
   }
 }
