@@ -24,6 +24,13 @@ export interface PeerConnectionOptions {
   readonly onGone: () => void
 }
 
+/**
+ * An idle connection of HTTP/1.1 is kept so long, unless the peer says less (`Keep-Alive: timeout`). A new one costs two round
+ * trips and a signature on each side, so that the workload's few seconds would be waste. Load balancers, NAT and servers that say
+ * nothing forget idle connections from 60 s on, some without a word; a peer that closes earlier is seen to do so.
+ */
+const restMs = 55_000
+
 /** The protocol's end: one request at a time, or many. */
 type End =
   | { readonly kind: 'http/1.1'; readonly connection: Http1WorkloadConnection }
@@ -121,6 +128,7 @@ export class PeerConnection implements LiveConnection {
       connectTimeoutMs: upstreamConnectTimeoutMs,
       responseTimeoutMs: upstreamResponseTimeoutMs,
       scheme: 'https',
+      restMs,
       onBug: (error: unknown) => logger.error('unexpected exception', { error: stackOf(error) }),
     } as const
     const onGone = () => this.#onGone()

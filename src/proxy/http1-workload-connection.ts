@@ -27,6 +27,8 @@ export interface WorkloadConnectionOptions {
   readonly connectTimeoutMs: number
   /** From the end of the request to the head of the reply, and for the workload to take what it was sent. */
   readonly responseTimeoutMs: number
+  /** An idle connection is dropped after this, or a second before the other end's own `Keep-Alive: timeout`. Default 4 s. */
+  readonly restMs?: number
   /** Told of an exception that should not be possible; the exchange ends, the others live on. */
   readonly onBug: (error: unknown) => void
 }
@@ -39,8 +41,8 @@ export interface WorkloadConnectionEvents {
   readonly onGone: () => void
 }
 
-/** An idle connection is dropped after this, or a second before the workload's own `Keep-Alive: timeout`. */
-const idleMs = 4_000
+/** Node workloads close after 5 s. */
+const defaultRestMs = 4_000
 const keepAliveMarginMs = 1_000
 
 /** One HTTP/1.1 connection to the workload: idle, or carrying one exchange. */
@@ -66,7 +68,7 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   /** Once the reply is whole. */
   #trailers: Fields | undefined
   #isReusable = false
-  #idleMs = idleMs
+  #restMs = defaultRestMs
   /** The body of the reply, on its way to the caller. */
   readonly #window = new ReadWindow()
 
@@ -191,7 +193,7 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
 
   #rest(): void {
     if (this.#socket.isPaused()) this.#socket.resume()
-    this.#expireIn(this.#idleMs)
+    this.#expireIn(this.#restMs)
     this.#events.onIdle()
   }
 
@@ -205,8 +207,8 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
       return
     }
     this.#isReplyBegun = true
-    this.#idleMs = idleTimeOf(head)
-    this.#isReusable = head.persistent && this.#idleMs > 0
+    this.#restMs = restOf(head, this.#options.restMs ?? defaultRestMs)
+    this.#isReusable = head.persistent && this.#restMs > 0
     this.#watch()
     this.#reply?.replyHead({
       status: head.status,
@@ -314,7 +316,7 @@ export function lengthOf(head: Http1ReplyHead): BodyLength {
   }
 }
 
-function idleTimeOf(head: Http1ReplyHead): number {
-  if (head.keepAliveTimeoutSeconds === undefined) return idleMs
-  return Math.min(idleMs, head.keepAliveTimeoutSeconds * 1_000 - keepAliveMarginMs)
+function restOf(head: Http1ReplyHead, mostMs: number): number {
+  if (head.keepAliveTimeoutSeconds === undefined) return mostMs
+  return Math.min(mostMs, head.keepAliveTimeoutSeconds * 1_000 - keepAliveMarginMs)
 }

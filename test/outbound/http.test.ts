@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { Agent, request as httpRequest } from 'node:http'
 import type { TlsOptions } from 'node:tls'
+import { FakeClock } from '../support/fake-clock.ts'
 import { eventually, settle } from '../proxy/support/eventually.ts'
 import {
   billing,
@@ -84,6 +85,33 @@ describe('calls of the workload over HTTP', () => {
     assert.ok((await Promise.all(calls)).every(({ text }) => text === 'late'))
     assert.equal(peer.sessions.length, 4)
   })
+
+  const rests = [
+    { name: '55 s', field: undefined, restMs: 55_000 },
+    { name: '55 s at most', field: 'timeout=600', restMs: 55_000 },
+    { name: 'a second before the peer drops them', field: 'timeout=20', restMs: 19_000 },
+  ]
+  for (const { name, field, restMs } of rests) {
+    it(`keep connections of HTTP/1.1 that are idle: ${name}`, async () => {
+      const clock = new FakeClock(Date.now())
+      await start({ ALPNProtocols: ['http/1.1'] }, { clock })
+      peer.answerWith((_, response) => {
+        // Node says how long it waits, unless it is told what to say.
+        response.setHeader('connection', 'keep-alive')
+        if (field !== undefined) response.setHeader('keep-alive', field)
+        response.end()
+      })
+      await harness.call()
+      clock.advance(restMs - 500)
+      await harness.call()
+      assert.equal(peer.sessions.length, 1)
+      clock.advance(restMs - 500)
+      await settle()
+      assert.equal(harness.telemetry.openPeerConnections, 1)
+      clock.advance(1_000)
+      await eventually(() => harness.telemetry.openPeerConnections === 0)
+    })
+  }
 
   it('say who is at the other end, once for each', async () => {
     await start()

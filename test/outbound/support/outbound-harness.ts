@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import { request as httpRequest } from 'node:http'
-import { systemClock } from '../../../src/core/clock.ts'
+import { type Clock, systemClock } from '../../../src/core/clock.ts'
 import { type Logger, silentLogger } from '../../../src/core/logger.ts'
 import type { OutboundLimits } from '../../../src/outbound/context.ts'
 import { OutboundServers } from '../../../src/outbound/outbound-servers.ts'
@@ -24,6 +24,8 @@ export interface OutboundHarnessOptions {
   readonly upstreamHost?: string
   readonly expect?: string
   readonly protocol?: 'http' | 'tcp'
+  /** Default: the real one. */
+  readonly clock?: Clock
   readonly limits?: Partial<OutboundLimits>
   readonly logger?: Logger
 }
@@ -71,11 +73,12 @@ export class OutboundHarness {
   readonly telemetry = new RecordingTelemetry()
   readonly mesh: TestMesh
   readonly servers: OutboundServers
-  readonly #deadlines = new Deadlines(systemClock)
+  readonly #deadlines: Deadlines
   #trust: TrustState
 
   private constructor(mesh: TestMesh, options: OutboundHarnessOptions) {
     this.mesh = mesh
+    this.#deadlines = new Deadlines(options.clock ?? systemClock)
     this.#trust = {
       epoch: 1,
       hasIdentity: false,
@@ -87,7 +90,7 @@ export class OutboundHarness {
     const { upstreamHost = '127.0.0.1', upstreamPort, expect = billing } = options
     this.servers = new OutboundServers(
       {
-        clock: systemClock,
+        clock: options.clock ?? systemClock,
         logger: options.logger ?? silentLogger,
         telemetry: this.telemetry,
         trust: {
