@@ -8,6 +8,7 @@ import { http1LimitsFor, http2LimitsFor } from '../proxy/request-limits.ts'
 import { detectFirstBytes } from '../tls/first-bytes.ts'
 import type { ClientIdentity } from './client-identity.ts'
 import type { OutboundContext, OutboundRoute } from './context.ts'
+import { DialPause } from './dial-pause.ts'
 import { OutboundConnection } from './outbound-connection.ts'
 import { OutboundTunnel } from './outbound-tunnel.ts'
 import { PeerDialer } from './peer-dialer.ts'
@@ -29,6 +30,7 @@ export class OutboundServer {
   readonly #listener: Server
   readonly #pool: PeerPool
   readonly #dialer: PeerDialer
+  readonly #pause: DialPause
   /** `protocol: tcp`. */
   readonly #tunnels: LiveConnections
   readonly #ends = new Set<LocalEnd>()
@@ -42,6 +44,7 @@ export class OutboundServer {
     this.#context = context
     this.#pool = new PeerPool(context, route)
     this.#dialer = new PeerDialer(context, route)
+    this.#pause = new DialPause(context.clock)
     this.#tunnels = new LiveConnections({
       clock: context.clock,
       onJudged: (result) => context.telemetry.reevaluated(result),
@@ -90,6 +93,7 @@ export class OutboundServer {
 
   useIdentity(identity: ClientIdentity): void {
     this.#identity = identity
+    this.#pause.reset()
     this.#pool.useIdentity(identity)
   }
 
@@ -100,6 +104,7 @@ export class OutboundServer {
 
   /** The trust state changed: the peer of each connection is judged again. */
   rejudge(trust: TrustState): void {
+    this.#pause.reset()
     this.#pool.rejudge(trust)
     this.#tunnels.rejudge(trust)
   }
@@ -161,7 +166,8 @@ export class OutboundServer {
       context: this.#context,
       route: this.route,
       dialer: this.#dialer,
-      identity: this.#identity,
+      pause: this.#pause,
+      identity: () => this.#identity,
       socket,
       clientAddress: socket.remoteAddress ?? '',
       clientPort: socket.remotePort ?? 0,

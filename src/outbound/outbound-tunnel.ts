@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { Timer } from '../core/clock.ts'
 import { stackOf } from '../core/errors.ts'
 import { denyPeer, type PeerDecision } from '../policy/peer-decision.ts'
 import type { Peer } from '../policy/peer.ts'
@@ -8,6 +9,7 @@ import { TcpTunnel, type TunnelOutcome } from '../proxy/tcp-tunnel.ts'
 import type { DecisionRecord, Outcome, Trace } from '../telemetry/telemetry.ts'
 import type { ClientIdentity } from './client-identity.ts'
 import type { OutboundContext, OutboundRoute } from './context.ts'
+import type { DialPause } from './dial-pause.ts'
 import { JudgedPeer } from './judged-peer.ts'
 import type { DialedPeer, DialFailure, PeerDial, PeerDialer } from './peer-dialer.ts'
 import { identityMarginMs, nobody, unrecorded } from './peer-pool.ts'
@@ -17,8 +19,9 @@ export interface OutboundTunnelOptions {
   readonly context: OutboundContext
   readonly route: OutboundRoute
   readonly dialer: PeerDialer
-  /** Undefined: there is none to present. */
-  readonly identity: ClientIdentity | undefined
+  readonly pause: DialPause
+  /** Asked when the peer is dialled. Undefined: there is none to present. */
+  readonly identity: () => ClientIdentity | undefined
   /** Of the workload, paused; made with `allowHalfOpen`. */
   readonly socket: Socket
   readonly clientAddress: string
@@ -41,6 +44,7 @@ export class OutboundTunnel implements LiveConnection {
   readonly #options: OutboundTunnelOptions
   readonly #startedMs: number
   readonly #trace: Trace
+  #pauseEnd: Timer | undefined
   #dial: PeerDial | undefined
   #joined: Joined | undefined
 
@@ -53,20 +57,11 @@ export class OutboundTunnel implements LiveConnection {
   /** Dials the peer; joins the workload to it, or cuts the workload. */
   static open(options: OutboundTunnelOptions): OutboundTunnel {
     const tunnel = new OutboundTunnel(options)
-    const { identity, dialer, socket } = options
-    if (identity === undefined) {
-      tunnel.#refuse(tunnel.#denial('identity_unavailable', 'this sidecar holds no unexpired SVID'))
-      return tunnel
-    }
-    if (!options.context.telemetry.canRecord) {
-      tunnel.#refuse(tunnel.#denial('audit_unavailable', unrecorded))
-      return tunnel
-    }
-    tunnel.#dial = dialer.dial(identity, {
-      onDialed: (dialed) => tunnel.#onDialed(dialed),
-      onFailed: (failure) => tunnel.#onFailed(failure),
-    })
+    const { context, pause, socket } = options
     socket.once('close', () => tunnel.#onLocalGone())
+    const pauseMs = pause.remainingMs
+    if (pauseMs === 0) tunnel.#begin()
+    else tunnel.#pauseEnd = context.clock.setTimer(pauseMs, () => tunnel.#begin())
     return tunnel
   }
 
@@ -100,14 +95,32 @@ export class OutboundTunnel implements LiveConnection {
     else this.#joined.tunnel.destroy()
   }
 
+  #begin(): void {
+    this.#pauseEnd = undefined
+    const { context, dialer } = this.#options
+    const identity = this.#options.identity()
+    if (identity === undefined) {
+      this.#refuse(this.#denial('identity_unavailable', 'this sidecar holds no unexpired SVID'))
+    } else if (!context.telemetry.canRecord) {
+      this.#refuse(this.#denial('audit_unavailable', unrecorded))
+    } else {
+      this.#dial = dialer.dial(identity, {
+        onDialed: (dialed) => this.#onDialed(dialed),
+        onFailed: (failure) => this.#onFailed(failure),
+      })
+    }
+  }
+
   #onDialed(dialed: DialedPeer): void {
     this.#dial = undefined
-    const { context, route } = this.#options
+    const { context, route, pause } = this.#options
     const judged = new JudgedPeer(dialed.presented, route.expected)
     const { decision, peer } = judged.judge(context.trust.current, context.clock.now())
     if (decision.outcome === 'allow') {
+      pause.reset()
       this.#join(dialed, judged, decision, peer)
     } else {
+      pause.failed()
       dialed.socket.destroy()
       this.#refuse(decision, peer)
     }
@@ -115,15 +128,17 @@ export class OutboundTunnel implements LiveConnection {
 
   #onFailed({ reason, detail }: DialFailure): void {
     this.#dial = undefined
+    this.#options.pause.failed()
     this.#refuse(this.#denial(reason, detail))
   }
 
   /** The workload left before the peer was there. */
   #onLocalGone(): void {
-    const dial = this.#dial
-    if (dial === undefined) return
+    if (this.#dial === undefined && this.#pauseEnd === undefined) return
+    this.#dial?.cancel()
     this.#dial = undefined
-    dial.cancel()
+    this.#pauseEnd?.cancel()
+    this.#pauseEnd = undefined
     const detail = 'the workload left before the other end was verified'
     const record = this.#decide(this.#denial('upstream_unavailable', detail), nobody)
     this.#finish(record, { requestBytes: 0, replyBytes: 0, error: 'downstream_aborted' })

@@ -6,6 +6,7 @@ import { discardedRequest, type RequestSink } from '../proxy/ends.ts'
 import { LiveConnections } from '../proxy/live-connections.ts'
 import type { ClientIdentity } from './client-identity.ts'
 import type { OutboundContext, OutboundRoute } from './context.ts'
+import { DialPause } from './dial-pause.ts'
 import { JudgedPeer } from './judged-peer.ts'
 import { PeerConnection } from './peer-connection.ts'
 import { type DialedPeer, type DialFailure, type PeerDial, PeerDialer } from './peer-dialer.ts'
@@ -23,7 +24,8 @@ export const nobody: Peer = { kind: 'anonymous' }
 
 /**
  * Connections to one peer: HTTP/1.1 carries one request at a time, HTTP/2 many. Which of them the peer speaks is learnt by
- * ALPN; until it is known, and for HTTP/2, calls wait for one dial together instead of dialling each for itself.
+ * ALPN; until it is known, and for HTTP/2, calls wait for one dial together instead of dialling each for itself. So they do while
+ * the peer keeps failing: then there are pauses between the dials.
  *
  * A request leaves only on a connection whose peer is the expected one by the trust of that moment, and whose SVID of ours is
  * the current one.
@@ -41,6 +43,9 @@ export class PeerPool {
   readonly #shared: PeerConnection[] = []
   readonly #dials = new Set<PeerDial>()
   readonly #waiting: WaitingCall[] = []
+  readonly #pause: DialPause
+  /** Calls wait for the end of a pause. */
+  #pauseEnd: Timer | undefined
   /** What the peer spoke last. */
   #protocol: 'http/1.1' | 'h2' | undefined
   #identity: ClientIdentity | undefined
@@ -51,6 +56,7 @@ export class PeerPool {
     this.#context = context
     this.#route = route
     this.#dialer = new PeerDialer(context, route)
+    this.#pause = new DialPause(context.clock)
     this.#live = new LiveConnections({
       clock: context.clock,
       onJudged: (result) => context.telemetry.reevaluated(result),
@@ -79,6 +85,7 @@ export class PeerPool {
   useIdentity(identity: ClientIdentity): void {
     this.#identity = identity
     this.#retire(identity)
+    this.#endPause()
   }
 
   /** There is nothing to present: nothing is dialled until the next `useIdentity`. */
@@ -93,6 +100,7 @@ export class PeerPool {
   /** The trust state changed: the peer of each connection is judged again. */
   rejudge(trust: TrustState): void {
     this.#live.rejudge(trust)
+    this.#endPause()
   }
 
   /** Cuts everything. Idempotent. */
@@ -100,6 +108,7 @@ export class PeerPool {
     this.#isClosed = true
     this.loseIdentity()
     this.#expiry?.cancel()
+    this.#pauseEnd?.cancel()
     this.#live.destroy()
   }
 
@@ -151,12 +160,30 @@ export class PeerPool {
   }
 
   #dialAsNeeded(identity: ClientIdentity): void {
-    const wanted = this.#protocol === 'http/1.1' ? this.#waiting.length : 1
+    const pauseMs = this.#pause.remainingMs
+    if (pauseMs > 0) {
+      this.#pauseEnd ??= this.#context.clock.setTimer(pauseMs, () => this.#dialAfterPause())
+      return
+    }
+    const isEachForItself = this.#protocol === 'http/1.1' && !this.#pause.isFailing
+    const wanted = isEachForItself ? this.#waiting.length : 1
     while (this.#dials.size < Math.min(wanted, this.#waiting.length) && !this.#isFull) {
       this.#dial(identity)
     }
     if (this.#dials.size > 0) return
     this.#denyWaiting('upstream_unavailable', 'too many connections to the peer')
+  }
+
+  #dialAfterPause(): void {
+    this.#pauseEnd = undefined
+    if (this.#waiting.length > 0 && this.#identity !== undefined) this.#dialAsNeeded(this.#identity)
+  }
+
+  /** Something has changed on which it depends whether a dial goes well. */
+  #endPause(): void {
+    this.#pause.reset()
+    this.#pauseEnd?.cancel()
+    this.#dialAfterPause()
   }
 
   #dial(identity: ClientIdentity): void {
@@ -183,6 +210,7 @@ export class PeerPool {
       return
     }
     this.#protocol = dialed.protocol
+    this.#pause.reset()
     const connection = this.#adopt(dialed, judged, decision)
     if (dialed.identity !== this.#identity) connection.drain()
     this.#serveWaiting()
@@ -254,9 +282,11 @@ export class PeerPool {
     return sink
   }
 
-  /** Where each call dials for itself, a dial that fails is one call's; otherwise all have waited for it. */
+  /** Where each call dials for itself, a dial that fails is one call's; otherwise, and after a pause, all have waited for it. */
   #failWaiting(decision: PeerDecision, peer: Peer): void {
-    const count = this.#protocol === 'http/1.1' ? 1 : this.#waiting.length
+    const isOnesOwn = this.#dials.size > 0 || !this.#pause.isFailing
+    this.#pause.failed()
+    const count = this.#protocol === 'http/1.1' && isOnesOwn ? 1 : this.#waiting.length
     for (const { call } of this.#waiting.splice(0, count)) call.onDecided(decision, peer)
     if (this.#waiting.length > 0 && this.#identity !== undefined) this.#dialAsNeeded(this.#identity)
   }
