@@ -8,6 +8,7 @@ import { http1LimitsFor, http2LimitsFor } from '../proxy/request-limits.ts'
 import { type ListenerTls, listenerTlsOptions, type ServerIdentity } from '../tls/context.ts'
 import { handshakeFailureOf } from '../tls/handshake-failure.ts'
 import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
+import { UnreadAnswers } from '../tls/unread-answers.ts'
 import type { CidrSet } from '../policy/cidr-set.ts'
 import type { Client } from './client.ts'
 import type { InboundContext } from './context.ts'
@@ -49,6 +50,7 @@ export class InboundServer {
   readonly #listener: Server
   readonly #connections: LiveConnections<OpenConnection>
   readonly #reception: Reception
+  readonly #unreadAnswers: UnreadAnswers
   /** All that were accepted: also those that are in their handshake, which nobody else could end. */
   readonly #sockets = new Set<Socket>()
   #tls: TlsServer | undefined
@@ -60,6 +62,14 @@ export class InboundServer {
     this.#connections = new LiveConnections({
       clock: options.context.clock,
       onJudged: (result) => options.context.telemetry.reevaluated(result),
+    })
+    const { clock, logger } = options.context
+    this.#unreadAnswers = new UnreadAnswers({
+      clock,
+      onEnd: ({ raw }) =>
+        logger.info('connection ended: what TLS answers on it is not read', {
+          address: raw.remoteAddress,
+        }),
     })
     this.#reception = new Reception({
       ...options,
@@ -221,9 +231,14 @@ export class InboundServer {
     if (chain === undefined) return
     const presented = this.#options.context.verdicts.shared(chain)
     const result = presented.certificates.length === 0 ? 'anonymous' : 'certificate'
-    const client = this.#reception.known(socket, result)
-    if (client === undefined) socket.destroy()
-    else if (this.#options.protocol === 'tcp') this.#tunnel(socket, client, presented)
+    const arrival = this.#reception.known(socket, result)
+    if (arrival === undefined) {
+      socket.destroy()
+      return
+    }
+    const { client } = arrival
+    this.#unreadAnswers.watch({ raw: arrival.socket, secure: socket })
+    if (this.#options.protocol === 'tcp') this.#tunnel(socket, client, presented)
     else this.#serve(socket, client, presented, socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1')
   }
 

@@ -58,11 +58,11 @@ export class Reception {
   }
 
   /**
-   * A handshake is over; `reason` says why more closely than `result`. Returns whose it was; undefined when the connection was
+   * A handshake is over; `reason` says why more closely than `result`. Returns what came; undefined when the connection was
    * given up already.
    */
-  known(socket: Socket, result: HandshakeResult, reason?: string): Client | undefined {
-    return this.#arrivals.end(socket, result, reason)?.client
+  known(socket: Socket, result: HandshakeResult, reason?: string): Arrival | undefined {
+    return this.#arrivals.end(socket, result, reason)
   }
 
   #ended(arrival: Arrival, result: HandshakeResult, reason: string): void {
