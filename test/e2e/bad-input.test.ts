@@ -16,8 +16,8 @@ import {
   clientHello,
   isServerHelloDone,
   RawConnection,
-  tlsRecord,
 } from './support/raw-tls.ts'
+import { tlsRecord } from './support/tls-bytes.ts'
 
 const partnerCId = 'spiffe://partner-c.example/ledger'
 const kib = 1024

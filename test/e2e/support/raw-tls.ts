@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { extension, handshakeMessage, tlsRecord, uint, vector } from './tls-bytes.ts'
 
 /** A TCP connection that is written byte by byte and remembers what came. */
 export class RawConnection {
@@ -59,11 +60,6 @@ export class RawConnection {
 
 const handshakeType = { clientHello: 1, certificate: 11, serverHelloDone: 14 } as const
 
-/** A TLS record (RFC 5246 6.2.1). */
-export function tlsRecord(type: number, content: Buffer): Buffer {
-  return Buffer.concat([Buffer.from([type, 3, 3]), uint(2, content.length), content])
-}
-
 /** A client hello of TLS 1.2 that our server has a suite for: its certificate message is not encrypted. */
 export function clientHello(): Buffer {
   const suites = vector(2, uint(2, 0xc02b))
@@ -88,26 +84,10 @@ export function isServerHelloDone(received: Buffer): boolean {
 }
 
 function handshake(type: number, ...body: readonly Buffer[]): Buffer {
-  const messages = Buffer.concat([uint(1, type), vector(3, ...body)])
+  const messages = handshakeMessage(type, ...body)
   const records: Buffer[] = []
   for (let at = 0; at < messages.length; at += 16_384) {
     records.push(tlsRecord(22, messages.subarray(at, at + 16_384)))
   }
   return Buffer.concat(records)
-}
-
-function extension(type: number, content: Buffer): Buffer {
-  return Buffer.concat([uint(2, type), vector(2, content)])
-}
-
-/** Content with its length in front. */
-function vector(lengthBytes: number, ...content: readonly Buffer[]): Buffer {
-  const body = Buffer.concat(content)
-  return Buffer.concat([uint(lengthBytes, body.length), body])
-}
-
-function uint(bytes: number, value: number): Buffer {
-  const buffer = Buffer.alloc(bytes)
-  buffer.writeUIntBE(value, 0, bytes)
-  return buffer
 }
