@@ -11,6 +11,7 @@ import type { Logger } from '../core/logger.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import type { DecisionObserver } from '../telemetry/recorder.ts'
 import type { ConfigFile, ConfigReloadResult, DecisionRecord } from '../telemetry/telemetry.ts'
+import { bound } from './bound.ts'
 import type { Sidecar } from './sidecar.ts'
 
 export interface OperatorPortOptions {
@@ -89,9 +90,11 @@ export class OperatorPort implements DecisionObserver {
     this.#files.set(file, error === undefined ? state : { ...state, error })
   }
 
-  /** Resolves with the bound port. Throws `PosternError` ERR_LISTEN_FAILED. */
-  async listen(parts: ShownParts): Promise<number> {
+  /** Resolves with the bound port; undefined: there is to be none. Throws `PosternError` ERR_LISTEN_FAILED. */
+  async listen(parts: ShownParts): Promise<number | undefined> {
     const { config, clock, logger } = this.#options
+    const { listen } = config.admin
+    if (listen === 'none') return undefined
     this.#history ??= new TrustHistory(parts.sidecar.trust, clock.now())
     const api = new AdminApi({
       state: this.#state(parts),
@@ -101,7 +104,8 @@ export class OperatorPort implements DecisionObserver {
       clock,
       rules: config.inbound,
     })
-    this.#server = await AdminServer.start({ ...config.admin.listen, api, clock, logger })
+    const server = AdminServer.start({ ...listen, api, clock, logger })
+    this.#server = await bound('admin.listen', server, ', or none')
     return this.#server.port
   }
 

@@ -119,7 +119,7 @@ async function serve(
     inboundPort: inbound,
     ...outboundPorts,
     healthPort: health,
-    adminPort,
+    ...(adminPort !== undefined && { adminPort }),
   })
   followed.identity = await followIdentity(config, context, telemetry, sidecar)
   try {

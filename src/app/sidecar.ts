@@ -20,6 +20,7 @@ import type { X509Svid } from '../spiffe/x509-svid.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { CallerFiles } from './caller-files.ts'
 import { CrlWatch } from './crl-watch.ts'
+import { bound } from './bound.ts'
 import { outboundRoutes } from './outbound-routes.ts'
 import { bundleValidities, OwnIdentity } from './own-identity.ts'
 import { TrustStore } from './trust-store.ts'
@@ -218,13 +219,14 @@ export class Sidecar {
   async #listen(): Promise<void> {
     const { config, telemetry } = this.#options
     const { limits, listen, plaintext, protocol, balancers } = config.inbound
-    this.#health = await HealthServer.start({
+    const health = HealthServer.start({
       ...config.health.listen,
       logger: this.#options.logger,
       readiness: this,
       metrics: (format) => telemetry.metricsText(format),
     })
-    this.#inbound = await InboundServer.start({
+    this.#health = await bound('health.listen', health)
+    const inbound = InboundServer.start({
       context: this.#inboundContext(),
       host: listen.host,
       port: listen.port,
@@ -239,7 +241,8 @@ export class Sidecar {
       maxHandshakes: limits.maxHandshakes,
       balancers,
     })
-    await this.#outbound.listen()
+    this.#inbound = await bound('inbound.listen', inbound)
+    await bound('outbound[].listen', this.#outbound.listen())
   }
 
   #inboundContext(): InboundContext {

@@ -1,4 +1,5 @@
 import { formatAddress, parseAddress } from '../config/address.ts'
+import type { SidecarConfig } from '../config/sidecar-config.ts'
 import { messageOf, PosternError } from '../core/errors.ts'
 import { loadConfig } from './load-config.ts'
 import type { Terminal } from './terminal.ts'
@@ -14,11 +15,20 @@ const largestAnswer = 64 * 1024 * 1024
 
 /** Where the admin port of the sidecar is. Throws `PosternError`. */
 export function adminAddress({ admin, config }: AdminFlags, terminal: Terminal): string {
-  if (admin === undefined) return formatAddress(loadConfig(config, terminal).admin.listen)
+  if (admin === undefined) return configuredAddress(loadConfig(config, terminal), config)
   const address = parseAddress(admin)
   if (address.kind === 'tcp') return formatAddress(address)
   throw new PosternError('ERR_ADDRESS_INVALID', `--admin ${admin}: expected host:port`)
 }
+
+function configuredAddress({ admin }: SidecarConfig, file: string): string {
+  if (admin.listen !== 'none') return formatAddress(admin.listen)
+  throw new PosternError('ERR_ADMIN_UNAVAILABLE', `${file}: ${noAdminPort}`)
+}
+
+/** Why a running sidecar cannot be asked. */
+export const noAdminPort =
+  'admin.listen is none: this sidecar has no admin port that could be asked, expected an address such as 127.0.0.1:9901'
 
 /**
  * What the admin port of a running sidecar answers, which is of the same version as this program or says so itself. Throws

@@ -3,7 +3,7 @@ import { formatAddress } from '../config/address.ts'
 import type { SidecarConfig, TcpAddress } from '../config/sidecar-config.ts'
 import { systemClock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
-import { askAdmin } from './admin-client.ts'
+import { askAdmin, noAdminPort } from './admin-client.ts'
 import { checkValidity } from './check-identity.ts'
 import { type Finding, ok, problem, warning } from './finding.ts'
 import { version } from './version.ts'
@@ -30,7 +30,8 @@ async function checkReadiness(listen: TcpAddress): Promise<Finding> {
   }
 }
 
-async function checkStatus(listen: TcpAddress): Promise<Finding[]> {
+async function checkStatus(listen: TcpAddress | 'none'): Promise<Finding[]> {
+  if (listen === 'none') return [warning(noAdminPort, 'only its readiness was asked')]
   try {
     const status = await askAdmin<StatusView>(reachable(listen), '/status')
     return [

@@ -159,6 +159,19 @@ export const localTcpAddress = text(
   },
 )
 
+/** As `localTcpAddress`, or `none`. */
+export const localTcpAddressOrNone = text(
+  {
+    expected: 'none, or an address of this machine such as 127.0.0.1:9901',
+    pattern: `^none$|${tcpPattern}`,
+  },
+  (written) => {
+    if (written === 'none') return written
+    const parsed = tcpOnly(written)
+    return parsed !== undefined && isLocal(parsed) ? parsed : undefined
+  },
+)
+
 function tcpOnly(written: string): Extract<Address, { kind: 'tcp' }> | undefined {
   const parsed = parseAddress(written)
   return parsed.kind === 'tcp' ? parsed : undefined

@@ -22,7 +22,8 @@ export interface SidecarConfig {
   /** Absolute path of api-keys.yaml; undefined: no keys. */
   readonly apiKeys: string | undefined
   readonly health: { readonly listen: TcpAddress }
-  readonly admin: { readonly listen: TcpAddress }
+  /** `none`: there is no admin port. */
+  readonly admin: { readonly listen: TcpAddress | 'none' }
   /** '-': stdout; else an absolute path. */
   readonly audit: { readonly file: string; readonly required: boolean }
   /** An absolute path; undefined: nothing is kept across restarts. */
@@ -175,8 +176,8 @@ class Cross {
   #checkListeners(): void {
     const taken: { readonly path: Path; readonly address: Address }[] = []
     for (const path of this.#listeners()) {
-      const address = this.#part(path) as TcpAddress | undefined
-      if (address === undefined || address.port === 0) continue
+      const address = this.#part(path) as TcpAddress | 'none' | undefined
+      if (address === undefined || address === 'none' || address.port === 0) continue
       const other = taken.find((one) => overlaps(one.address, address))
       if (other !== undefined) this.#addTaken(path, other.path, address)
       taken.push({ path, address })

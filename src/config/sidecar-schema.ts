@@ -9,6 +9,7 @@ import {
   headerName,
   hint,
   localTcpAddress,
+  localTcpAddressOrNone,
   size,
   sizeOrNone,
   tcpAddress,
@@ -271,9 +272,11 @@ export const sidecarSchema = z.strictObject({
     .describe('For the platform.'),
   admin: z
     .strictObject({
-      listen: localTcpAddress
+      listen: localTcpAddressOrNone
         .prefault('127.0.0.1:9901')
-        .describe('Status page, /status, /decisions, explain and reload; on this machine only.'),
+        .describe(
+          'Status page, /status, /decisions, explain and reload; on this machine only. none: no such port.',
+        ),
     })
     .prefault({})
     .describe('For the operator.'),

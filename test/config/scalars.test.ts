@@ -78,6 +78,11 @@ const cases: Readonly<Record<string, Case>> = {
     good: { '127.0.0.1:1': { kind: 'tcp', host: '127.0.0.1', port: 1 } },
     bad: ['0.0.0.0:1', '10.0.0.1:1', 'unix:/a'],
   },
+  'local TCP address or none': {
+    schema: scalars.localTcpAddressOrNone,
+    good: { none: 'none', '127.0.0.1:1': { kind: 'tcp', host: '127.0.0.1', port: 1 } },
+    bad: ['0.0.0.0:1', 'off', 'None', ''],
+  },
   'address text': {
     schema: scalars.addressText,
     good: { 'unix:///a': 'unix:/a', '[::1]:1': '[::1]:1', 'A.example:1': 'a.example:1' },

@@ -290,6 +290,11 @@ drain: { delay: 5s, timeout: 1m }
       ],
       ['an admin address that others reach', 'admin: { listen: 0.0.0.0:1 }', '1:18 admin.listen'],
       [
+        'an admin address that is switched off by another word',
+        'admin: { listen: off }',
+        '1:18 admin.listen',
+      ],
+      [
         'a workload on another machine',
         'inbound: { upstream: 10.0.0.1:80 }',
         '1:22 inbound.upstream',
