@@ -2,7 +2,7 @@ import { mkdir, open, readFile, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Clock, Timer } from '../core/clock.ts'
-import { messageOf } from '../core/errors.ts'
+import { messageOf, PosternError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { mostCallersOfAKind, mostSeenKeys, Usage, type UsageSnapshot } from './memory/usage.ts'
 
@@ -95,12 +95,36 @@ async function replace(file: string, text: string): Promise<void> {
   await rename(draft, file)
 }
 
+/** What a sidecar kept in its state directory, running or not. */
+export interface KeptUsage {
+  readonly usage: Usage
+  /** When something new was last kept, milliseconds since 1970. */
+  readonly savedMs: number
+}
+
+/** Reads `usage.json` of a state directory and changes nothing. Throws `PosternError` ERR_FILE_UNREADABLE. */
+export async function readKeptUsage(directory: string): Promise<KeptUsage> {
+  const file = join(directory, fileName)
+  try {
+    return await read(file)
+  } catch (cause) {
+    const expected = 'expected what a sidecar with this state.directory writes every minute'
+    const error = messageOf(cause).slice(0, 200)
+    throw new PosternError('ERR_FILE_UNREADABLE', `${file}: ${error}, ${expected}`, { cause })
+  }
+}
+
+async function read(file: string): Promise<KeptUsage> {
+  const { size, mtimeMs } = await stat(file)
+  if (size > largestFile) throw new RangeError('it is larger than 64 MiB')
+  return { usage: Usage.from(parse(await readFile(file, 'utf8'))), savedMs: mtimeMs }
+}
+
 async function load({ directory, logger }: UsageFileOptions): Promise<Usage | undefined> {
   if (directory === undefined) return undefined
   const file = join(directory, fileName)
   try {
-    if ((await stat(file)).size > largestFile) throw new RangeError('it is larger than 64 MiB')
-    return Usage.from(parse(await readFile(file, 'utf8')))
+    return (await read(file)).usage
   } catch (error) {
     const code = codeOf(error)
     if (code === 'ENOENT') return undefined

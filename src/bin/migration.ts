@@ -1,27 +1,61 @@
-import type { MigrationView, ProductMigration } from '../admin/views/migration-view.ts'
+import { readKeptUsage } from '../admin/usage-file.ts'
+import {
+  type MigrationView,
+  type ProductMigration,
+  viewMigration,
+} from '../admin/views/migration-view.ts'
+import { loadCallerFiles } from '../app/caller-files.ts'
+import { systemClock } from '../core/clock.ts'
+import { PosternError } from '../core/errors.ts'
 import { adminAddress, type AdminFlags, askAdmin } from './admin-client.ts'
+import { loadConfig } from './load-config.ts'
 import type { OutputForm } from './options.ts'
 import { printable } from './printable.ts'
 import { formatTable } from './table.ts'
 import { print, type Terminal } from './terminal.ts'
 
 export interface MigrationFlags extends AdminFlags {
+  /** Asks no running sidecar. */
+  readonly offline?: boolean
   readonly days: number
   readonly output: OutputForm
 }
 
-/** Asks the running sidecar who still uses API keys, and prints it. */
+/** Says who still uses API keys: asks the running sidecar, or reads what it kept. */
 export async function migration(flags: MigrationFlags, terminal: Terminal): Promise<void> {
-  const address = adminAddress(flags, terminal)
-  const view = await askAdmin<MigrationView>(address, `/migration?days=${flags.days}`)
+  const view = await (flags.offline === true ? readKept(flags, terminal) : ask(flags, terminal))
   if (flags.output === 'json') print(terminal, JSON.stringify(view))
   else print(terminal, formatMigration(view))
 }
 
+function ask(flags: MigrationFlags, terminal: Terminal): Promise<MigrationView> {
+  const address = adminAddress(flags, terminal)
+  return askAdmin<MigrationView>(address, `/migration?days=${flags.days}`)
+}
+
+/** From the files that the configuration names and `usage.json` of its state directory. Throws `PosternError`. */
+async function readKept(flags: MigrationFlags, terminal: Terminal): Promise<MigrationView> {
+  const config = loadConfig(flags.config, terminal)
+  const { directory } = config.state
+  if (directory === undefined) {
+    const expected = 'expected a directory, in which the sidecar keeps who called'
+    throw new PosternError(
+      'ERR_CONFIG_INVALID',
+      `${flags.config}: state.directory is missing, ${expected}`,
+    )
+  }
+  const { usage, savedMs: countedUntilMs } = await readKeptUsage(directory)
+  const { allowRemoteUpstream } = config.inbound
+  const trust = loadCallerFiles({ ...config, allowRemoteUpstream })
+  const { days: quietDays } = flags
+  return viewMigration({ trust, usage, nowMs: systemClock.now(), countedUntilMs, quietDays })
+}
+
 function formatMigration(view: MigrationView): string {
-  const { products, otherProducts, countedSince, quietDays, countedLongEnough } = view
+  const { products, otherProducts, countedSince, countedUntil, quietDays, countedLongEnough } = view
+  const until = countedUntil === undefined ? '' : ` until ${countedUntil}`
   return [
-    `counted since ${countedSince}${countedLongEnough ? '' : `, which is less than ${quietDays} days`}`,
+    `counted since ${countedSince}${until}${countedLongEnough ? '' : `, which is less than ${quietDays} days`}`,
     ...(products.length === 0 ? ['no product takes API keys, and none was used'] : []),
     ...products.flatMap((product) => ['', ...formatProduct(product)]),
     ...(otherProducts === 0 ? [] : ['', `and ${otherProducts} more products`]),

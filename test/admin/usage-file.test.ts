@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { UsageFile } from '../../src/admin/usage-file.ts'
+import { readKeptUsage, UsageFile } from '../../src/admin/usage-file.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { CapturingLogger } from '../telemetry/support/fakes.ts'
 import { allow, now, recordOf } from '../telemetry/support/records.ts'
@@ -57,6 +57,27 @@ describe('UsageFile', () => {
     { name: 'a credential that there is not', text: withCaller({ credential: 'password' }) },
     { name: 'a field more', text: withCaller({ apiKey: 'pst_' }) },
   ]
+  it('is read by who only looks, with the time at which it was kept', async () => {
+    const usageFile = await open()
+    usageFile.usage.add(recordOf({ decision: allow({ apiKeyId: 'k_1', consumer: 'acme' }) }))
+    await usageFile.close()
+    const kept = await readKeptUsage(folder.path('state'))
+
+    assert.deepEqual(kept.usage.snapshot(), usageFile.usage.snapshot())
+    assert.equal(kept.savedMs, statSync(file()).mtimeMs)
+  })
+
+  it('is not there for who only looks, or damaged, and is left as it is', async () => {
+    const refused = { code: 'ERR_FILE_UNREADABLE' }
+    await assert.rejects(readKeptUsage(folder.path('state')), refused)
+    mkdirSync(folder.path('state'), { recursive: true })
+    for (const { text } of damaged) {
+      writeFileSync(file(), text)
+      await assert.rejects(readKeptUsage(folder.path('state')), refused)
+      assert.equal(readFileSync(file(), 'utf8'), text)
+    }
+  })
+
   for (const { name, text } of damaged) {
     it(`puts ${name} aside with a warning and begins anew`, async () => {
       mkdirSync(folder.path('state'))

@@ -201,10 +201,39 @@ describe('the admin port at the end', () => {
     const kept = await readFile(first.path('state/usage.json'), 'utf8')
     assert.ok(kept.includes('acme'))
     assert.ok(!kept.includes(mesh.key('acme').slice(-49)))
+    const offline = await PosternProcess.runToEnd(['migration', '--offline'], {
+      files: mesh.files(),
+      env: { POSTERN_STATE_DIRECTORY: first.path('state'), POSTERN_ADMIN_LISTEN: 'none' },
+    })
+    assert.equal(offline.code, 0, offline.stderr)
+    assert.match(offline.stdout, /^counted since \S+Z until \S+Z, which is less than 30 days$/m)
+    assert.match(offline.stdout, /refuse would lock out acme/)
+    assert.match(offline.stdout, /acme .*still uses keys/)
     const second = await mesh.startPostern()
     const { products: shown } = await second.admin<MigrationView>('/migration')
     assert.deepEqual(shown.find(({ product }) => product === 'reports')?.breaks, ['acme'])
     assert.deepEqual((await second.admin<DecisionList>('/decisions')).decisions, [])
+  })
+})
+
+describe('postern migration --offline', () => {
+  const files = {
+    'postern.yaml': {},
+    'products.yaml': { version: 1, products: { reports: { apiKeys: 'accept' } } },
+  }
+  const offline = (env: Readonly<Record<string, string>>) =>
+    PosternProcess.runToEnd(['migration', '--offline'], { files, env })
+
+  it('says that the configuration names no directory', async () => {
+    const { code, stderr } = await offline({})
+    assert.equal(code, 64)
+    assert.match(stderr, /^postern: ERR_CONFIG_INVALID: postern\.yaml: state\.directory is missing/)
+  })
+
+  it('says that nothing was kept', async () => {
+    const { code, stderr } = await offline({ POSTERN_STATE_DIRECTORY: '/nonexistent' })
+    assert.equal(code, 64)
+    assert.match(stderr, /^postern: ERR_FILE_UNREADABLE: \/nonexistent\/usage\.json: ENOENT/)
   })
 })
 

@@ -10,6 +10,8 @@ export interface MigrationView {
   readonly now: string
   /** Since when uses are counted: what happened before is not known. */
   readonly countedSince: string
+  /** Present where no running sidecar was asked: what happened after it is not known. */
+  readonly countedUntil?: string
   /** Who has used no key for so many days counts as moved. */
   readonly quietDays: number
   /** Whether uses have been counted for at least that long. */
@@ -56,9 +58,11 @@ export interface CertificateUse {
 }
 
 export interface MigrationFacts {
-  readonly trust: TrustState
+  readonly trust: Pick<TrustState, 'products' | 'apiKeys'>
   readonly usage: Usage
   readonly nowMs: number
+  /** The last moment that is counted. Default: now. Without it a sidecar that was off would make everybody quiet. */
+  readonly countedUntilMs?: number
   /** Without a use for so long a consumer counts as moved. */
   readonly quietDays: number
 }
@@ -71,7 +75,7 @@ const most = { products: 200, consumers: 200, certificates: 50, keys: 20 }
 const mostListedKeys = 20_000
 
 export function viewMigration(facts: MigrationFacts): MigrationView {
-  const { trust, usage, nowMs, quietDays } = facts
+  const { trust, usage, nowMs, countedUntilMs, quietDays } = facts
   const unused = unusedKeys(trust, usage)
   const products = [...trust.products.products.values()].filter(
     ({ name, apiKeys }) => apiKeys !== 'refuse' || usage.keysOf(name).length > 0,
@@ -79,8 +83,9 @@ export function viewMigration(facts: MigrationFacts): MigrationView {
   return {
     now: timeText(nowMs),
     countedSince: timeText(usage.sinceMs),
+    ...(countedUntilMs !== undefined && { countedUntil: timeText(countedUntilMs) }),
     quietDays,
-    countedLongEnough: nowMs - usage.sinceMs >= quietDays * dayMs,
+    countedLongEnough: lastCounted(facts) - usage.sinceMs >= quietDays * dayMs,
     products: products
       .slice(0, most.products)
       .map((product) => viewProduct(product, unused.get(product.name) ?? [], facts)),
@@ -88,8 +93,12 @@ export function viewMigration(facts: MigrationFacts): MigrationView {
   }
 }
 
+function lastCounted({ nowMs, countedUntilMs = nowMs }: MigrationFacts): number {
+  return Math.min(nowMs, countedUntilMs)
+}
+
 /** Valid keys that nobody used since counting began, by product. */
-function unusedKeys({ apiKeys }: TrustState, usage: Usage): Map<string, ApiKey[]> {
+function unusedKeys({ apiKeys }: MigrationFacts['trust'], usage: Usage): Map<string, ApiKey[]> {
   const byProduct = new Map<string, ApiKey[]>()
   if (apiKeys.size > mostListedKeys) return byProduct
   for (const key of apiKeys.entries()) {
@@ -129,8 +138,9 @@ function viewProduct(
 function viewConsumers(
   seen: readonly Readonly<SeenKey>[],
   unused: readonly ApiKey[],
-  { nowMs, quietDays }: MigrationFacts,
+  facts: MigrationFacts,
 ): ConsumerMigration[] {
+  const quietSinceMs = lastCounted(facts) - facts.quietDays * dayMs
   const names = new Set([...seen, ...unused].map(({ consumer }) => consumer))
   return [...names]
     .map((consumer) => {
@@ -141,7 +151,7 @@ function viewConsumers(
       const idle = unused.filter((key) => key.consumer === consumer)
       return {
         consumer,
-        stillUsesKeys: lastMs !== undefined && nowMs - lastMs < quietDays * dayMs,
+        stillUsesKeys: lastMs !== undefined && lastMs > quietSinceMs,
         allowed: used.reduce((sum, { allowed }) => sum + allowed, 0),
         ...(lastMs !== undefined && { lastKeyUse: timeText(lastMs) }),
         keys: [
@@ -168,16 +178,13 @@ function viewCertificates(product: string, usage: Usage): CertificateUse[] {
     }))
 }
 
-function ifRefused(
-  product: Product,
-  breaks: readonly string[],
-  { usage, nowMs, quietDays }: MigrationFacts,
-): string {
+function ifRefused(product: Product, breaks: readonly string[], facts: MigrationFacts): string {
+  const { usage, quietDays } = facts
   if (product.apiKeys === 'refuse') return 'keys are refused already'
   if (breaks.length > 0) {
     return `apiKeys: refuse would lock out ${names(breaks)}, who used a key in the last ${days(quietDays)}`
   }
-  const countedDays = Math.floor((nowMs - usage.sinceMs) / dayMs)
+  const countedDays = Math.floor((lastCounted(facts) - usage.sinceMs) / dayMs)
   if (countedDays >= quietDays) {
     return `apiKeys: refuse would break nobody: no key was accepted in the last ${days(quietDays)}`
   }

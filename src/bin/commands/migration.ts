@@ -6,9 +6,10 @@ import type { Terminal } from '../terminal.ts'
 export function addMigration(program: Command, terminal: Terminal): void {
   program
     .command('migration')
-    .description('say who still uses API keys, as the running sidecar has seen it')
-    .option('--config <file>', 'the configuration, which names the admin port', 'postern.yaml')
+    .description('say who still uses API keys, as the sidecar has seen it')
+    .option('--config <file>', 'the configuration', 'postern.yaml')
     .option('--admin <host:port>', 'the admin port; default: admin.listen')
+    .option('--offline', 'ask no running sidecar, but usage.json of state.directory')
     .option('--days <n>', 'without a use for so long a consumer counts as moved', daysOption, 30)
     .option('-o, --output <form>', 'text or json', outputOption, 'text')
     .action(async (flags: MigrationFlags) => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { ProductMigration } from '../../../src/admin/views/migration-view.ts'
+import { type ProductMigration, viewMigration } from '../../../src/admin/views/migration-view.ts'
 import type { Product } from '../../../src/policy/product.ts'
 import { day, keysOf, mapOf, now, product } from '../../policy/support/policy.ts'
 import { allow, deny, recordOf } from '../../telemetry/support/records.ts'
@@ -52,6 +52,21 @@ describe('viewMigration', () => {
     )
     assert.deepEqual(breaks, ['globex'])
     assert.match(ifRefused, /would lock out globex, .* in the last 30 days/)
+  })
+
+  it('takes nobody for quiet because the sidecar was off', () => {
+    const sidecar = migrating()
+    useKey(sidecar, 'acme', 'k_a')
+    const countedUntilMs = sidecar.clock.now() + 10 * day
+    sidecar.clock.advance(100 * day)
+    const { trust, usage } = sidecar
+    const facts = { trust, usage, nowMs: sidecar.clock.now(), quietDays: 30 }
+    const kept = viewMigration({ ...facts, countedUntilMs })
+
+    assert.equal(kept.countedUntil, new Date(countedUntilMs).toISOString())
+    assert.equal(kept.countedLongEnough, false)
+    assert.deepEqual(kept.products[0]?.breaks, ['acme'])
+    assert.deepEqual(viewMigration(facts).products[0]?.breaks, [])
   })
 
   it('lets the operator say what quiet means', () => {
