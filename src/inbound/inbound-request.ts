@@ -4,7 +4,12 @@ import type { Peer } from '../policy/peer.ts'
 import type { IncomingRequest, ReplySink, UpstreamFailure } from '../proxy/ends.ts'
 import type { ExchangeOutcome, ExchangeOwner } from '../proxy/exchange.ts'
 import type { ScannedRequest } from '../proxy/header-rules.ts'
-import type { DecisionRecord, RecordedRequest, Trace } from '../telemetry/telemetry.ts'
+import {
+  type DecisionRecord,
+  outcomeAfter,
+  type RecordedRequest,
+  type Trace,
+} from '../telemetry/telemetry.ts'
 import type { InboundContext } from './context.ts'
 import type { ConnectionFacts } from './connection-facts.ts'
 import { type ReplyForm, replyFormFor, respond, respondFailed } from '../proxy/respond.ts'
@@ -102,7 +107,8 @@ export class InboundRequest implements ExchangeOwner {
 
   exchangeEnded(outcome: ExchangeOutcome): void {
     const durationMs = this.#context.clock.monotonic() - this.#startedMs
-    this.#context.telemetry.finished(this.trace, this.#record, { ...outcome, durationMs })
+    const { telemetry } = this.#context
+    telemetry.finished(this.trace, this.#record, outcomeAfter(outcome, durationMs))
   }
 }
 

@@ -11,7 +11,7 @@ import type {
 import type { ExchangeOutcome, ExchangeOwner, RequestTarget } from '../proxy/exchange.ts'
 import type { ScannedRequest } from '../proxy/header-rules.ts'
 import { replyFormFor, respond, respondFailed, respondPeerDenied } from '../proxy/respond.ts'
-import type { DecisionRecord, Trace } from '../telemetry/telemetry.ts'
+import { type DecisionRecord, outcomeAfter, type Trace } from '../telemetry/telemetry.ts'
 import type { OutboundContext, OutboundRoute } from './context.ts'
 import { nobody, type PeerPool } from './peer-pool.ts'
 
@@ -84,11 +84,9 @@ export class OutboundRequest implements ExchangeOwner, RequestTarget {
   exchangeEnded(outcome: ExchangeOutcome): void {
     const { telemetry, clock } = this.#options.context
     const record = this.#record ?? this.#recordUndecided()
-    telemetry.finished(this.trace, record, {
-      ...outcome,
-      ...(this.#denied === undefined ? {} : { error: this.#denied }),
-      durationMs: clock.monotonic() - this.#startedMs,
-    })
+    const ended = this.#denied === undefined ? outcome : { ...outcome, error: this.#denied }
+    const durationMs = clock.monotonic() - this.#startedMs
+    telemetry.finished(this.trace, record, outcomeAfter(ended, durationMs))
   }
 
   #onDecided(decision: PeerDecision, peer: Peer, reply: ReplySink): void {

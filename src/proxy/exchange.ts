@@ -275,12 +275,12 @@ export class Exchange implements RequestSink, ReplySink {
   #finish(status: number, error?: string): void {
     this.#isOver = true
     this.#upstream = undefined
-    this.#owner.exchangeEnded({
-      status,
-      requestBytes: this.#requestBytes,
-      replyBytes: this.#replyBytes,
-      ...(error === undefined ? {} : { error }),
-    })
+    const [requestBytes, replyBytes] = [this.#requestBytes, this.#replyBytes]
+    this.#owner.exchangeEnded(
+      error === undefined
+        ? { status, requestBytes, replyBytes }
+        : { status, requestBytes, replyBytes, error },
+    )
   }
 }
 

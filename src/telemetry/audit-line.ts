@@ -248,11 +248,16 @@ function renderOutcome({ status, requestBytes, replyBytes, durationMs, error }: 
   )
 }
 
-/** Microseconds are kept. A duration that is none must not break the line. */
-function milliseconds(durationMs: number): number {
-  const rounded = Math.round(durationMs * 1_000) / 1_000
-  return rounded > 0 && rounded < Infinity ? rounded : 0
+/** Microseconds are kept. A duration that is none must not break the line. Whole numbers are cheap to write, others are not. */
+function milliseconds(durationMs: number): string {
+  const microseconds = Math.round(durationMs * 1_000)
+  if (!(microseconds > 0) || !Number.isSafeInteger(microseconds)) return '0'
+  const whole = Math.floor(microseconds / 1_000)
+  return `${whole}${thousandths[microseconds - whole * 1_000] ?? ''}`
 }
+
+/** `''`, `.001`, ... `.999`, without zeros at the end. */
+const thousandths = Array.from({ length: 1_000 }, (_, i) => String(i / 1_000).slice(1))
 
 function text(value: string | undefined, longest: number): string | undefined {
   return value === undefined ? undefined : bounded(value, longest)

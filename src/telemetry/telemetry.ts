@@ -65,6 +65,17 @@ export interface Outcome {
   readonly error?: string
 }
 
+/**
+ * How it ended, and when. Member by member: V8 takes 3 us for a spread with a number that is no integer, and for what then reads
+ * it.
+ */
+export function outcomeAfter(ended: Omit<Outcome, 'durationMs'>, durationMs: number): Outcome {
+  const { status, requestBytes, replyBytes, error } = ended
+  return error === undefined
+    ? { status, requestBytes, replyBytes, durationMs }
+    : { status, requestBytes, replyBytes, durationMs, error }
+}
+
 /** The trace that a request belongs to (W3C Trace Context). */
 export interface Trace {
   /** 32 hex digits. */
