@@ -106,7 +106,7 @@ async function proxy([port = '']: string[]): Promise<void> {
   const onBug = (error: unknown) => console.error(error)
   const server = new EverythingAllowed(
     new Http1Upstream({
-      connect: () => connect(Number(port), '127.0.0.1'),
+      connect: (onread) => connect({ port: Number(port), host: '127.0.0.1', onread }),
       deadlines,
       connectTimeoutMs: 2_000,
       responseTimeoutMs: 5_000,

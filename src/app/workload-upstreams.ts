@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net'
+import { connect, type OnReadOpts, type Socket } from 'node:net'
 import type { Logger } from '../core/logger.ts'
 import { stackOf } from '../core/errors.ts'
 import type { Upstreams } from '../inbound/context.ts'
@@ -56,7 +56,8 @@ export class WorkloadUpstreams implements Upstreams {
   }
 
   dial(address: string | undefined): Socket {
-    return dial(address === undefined ? this.#options.address : this.#options.parse(address), true)
+    const { address: own, parse } = this.#options
+    return dial(address === undefined ? own : parse(address), { allowHalfOpen: true })
   }
 
   /** Forgets the pools of addresses that no product names any more; their running exchanges finish. */
@@ -77,7 +78,7 @@ export class WorkloadUpstreams implements Upstreams {
     const { protocol, deadlines, connectTimeoutMs, responseTimeoutMs, logger } = this.#options
     const { maxConnections, queue } = this.#options
     const options = {
-      connect: () => dial(address),
+      connect: (onread?: OnReadOpts) => dial(address, { onread }),
       deadlines,
       connectTimeoutMs,
       responseTimeoutMs,
@@ -97,8 +98,11 @@ export class WorkloadUpstreams implements Upstreams {
   }
 }
 
-function dial(address: WorkloadAddress, allowHalfOpen = false): Socket {
+function dial(
+  address: WorkloadAddress,
+  options: { readonly allowHalfOpen?: boolean; readonly onread?: OnReadOpts | undefined },
+): Socket {
   return address.kind === 'unix'
-    ? connect({ path: address.path, allowHalfOpen })
-    : connect({ port: address.port, host: address.host, allowHalfOpen })
+    ? connect({ path: address.path, ...options })
+    : connect({ port: address.port, host: address.host, ...options })
 }

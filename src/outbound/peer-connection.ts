@@ -139,7 +139,7 @@ export class PeerConnection implements LiveConnection {
     const events = { onIdle: () => this.#onIdle(), onGone }
     return {
       kind: 'http/1.1',
-      connection: new Http1WorkloadConnection(dialed.socket, options, events),
+      connection: new Http1WorkloadConnection(() => dialed.socket, options, events),
     }
   }
 

@@ -26,7 +26,7 @@ export interface ReplySink {
   replyInformational(status: number, fields: Fields, connectionOptions?: readonly string[]): void
   replyHead(head: ReplyHead): void
   replyData(chunk: Buffer): void
-  /** No flush follows: what was collected leaves at once, and the next request may begin before this returns. */
+  /** No flush follows: what was collected leaves with this turn, and the next request may begin before this returns. */
   replyEnd(trailers: Fields): void
   /** The upstream failed; the exchange turns this into a reply, a retry or an abort. */
   replyFailed(failure: UpstreamFailure): void

@@ -20,6 +20,7 @@ import { ReadWindow } from './read-window.ts'
 import { readUpgrade } from './websocket/handshake.ts'
 import { Http1WebSocketCaller } from './websocket/http1-caller.ts'
 import { slowBody, slowHead } from './slow-callers.ts'
+import { atTurnEnd } from './turn-end.ts'
 
 export interface Http1DownstreamOptions {
   readonly deadlines: Deadlines
@@ -86,6 +87,16 @@ export class Http1Downstream implements ReplySink, Deadline {
     () => this.#readWhatWaits(),
   )
 
+  /** The replies of this turn leave at its end. */
+  #isFlushDue = false
+  readonly #flushDue = guarded(
+    (error) => this.#endForBug(error),
+    () => {
+      this.#isFlushDue = false
+      this.#flush()
+    },
+  )
+
   constructor(socket: Duplex, server: RequestServer, options: Http1DownstreamOptions) {
     this.#duplex = socket
     this.#socket = new CallerSocket(socket)
@@ -121,6 +132,8 @@ export class Http1Downstream implements ReplySink, Deadline {
   destroy(): void {
     if (this.#socket.isGone) return
     this.#options.deadlines.delete(this)
+    // A reply that was complete before is not lost with what comes after it.
+    if (this.#replies.hasOutput) this.#replies.flush()
     this.#socket.destroy(this.#replies.endsWithConnection || this.#isTunnel)
     const request = this.#request
     this.#request = undefined
@@ -129,7 +142,7 @@ export class Http1Downstream implements ReplySink, Deadline {
 
   /** The WebSocket is open: the connection is its own from here on, and has no deadline of ours. Returns what is read already. */
   becomeTunnel(): Buffer | undefined {
-    this.replyFlush()
+    this.#flush()
     this.#options.deadlines.delete(this)
     return this.#socket.becomeTunnel()
   }
@@ -174,6 +187,16 @@ export class Http1Downstream implements ReplySink, Deadline {
   }
 
   replyFlush(): void {
+    if (this.#replies.isFull) {
+      this.#flush()
+    } else if (!this.#isFlushDue && this.#replies.hasOutput) {
+      this.#isFlushDue = true
+      atTurnEnd(this.#flushDue)
+      this.#watch()
+    }
+  }
+
+  #flush(): void {
     if (this.#socket.isGone || !this.#replies.hasOutput) return
     const takenBytes = this.#replies.flush()
     this.#watch()
@@ -352,6 +375,7 @@ export class Http1Downstream implements ReplySink, Deadline {
 
   #end(): void {
     if (!this.#socket.isOpen) return
+    this.#flush()
     this.#socket.end(() => this.#expireIn(lingerMs))
     this.#expireIn(this.#options.idleTimeoutMs)
   }

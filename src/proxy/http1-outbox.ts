@@ -29,6 +29,11 @@ export class Http1Outbox {
     return !this.#batch.isEmpty
   }
 
+  /** So much was collected that there is nothing to gain by waiting for more. */
+  get isFull(): boolean {
+    return this.#batch.isFull
+  }
+
   /** Everything has been handed to the kernel. */
   get isSent(): boolean {
     return this.#batch.isEmpty && this.#unsentBytes === 0 && this.#socket.writableLength === 0
@@ -89,6 +94,11 @@ export class Http1Outbox {
     if (canTakeMore) return bytes
     this.#unsentBytes += bytes
     return 0
+  }
+
+  /** The message is whole and nobody wants to hear any more of what has left of it. */
+  settle(): void {
+    this.#collectedBytes = 0
   }
 
   /** For the socket's `drain`: returns the body bytes that left since `flush`. */

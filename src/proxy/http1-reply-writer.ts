@@ -45,6 +45,11 @@ export class Http1ReplyWriter {
     return this.#outbox.hasOutput
   }
 
+  /** So much was collected that there is nothing to gain by waiting for more. */
+  get isFull(): boolean {
+    return this.#outbox.isFull
+  }
+
   /** A request was read; its reply comes next. */
   expect(request: RepliedRequest): void {
     this.#request = request
@@ -94,6 +99,7 @@ export class Http1ReplyWriter {
 
   end(trailers: Fields): void {
     this.#outbox.end(trailers)
+    this.#outbox.settle()
     this.#state = 'ended'
   }
 

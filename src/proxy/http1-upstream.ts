@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import {
   discardedRequest,
   noConnectionLeft,
@@ -9,6 +8,7 @@ import {
   type WebSocketUpstream,
 } from './ends.ts'
 import {
+  type Dial,
   Http1WorkloadConnection,
   type WorkloadConnectionOptions,
 } from './http1-workload-connection.ts'
@@ -16,8 +16,7 @@ import { type QueueLimits, RequestQueue } from './request-queue.ts'
 import { Http1WebSocketWorkload } from './websocket/http1-workload.ts'
 
 export interface Http1UpstreamOptions extends WorkloadConnectionOptions {
-  /** Dials the workload; the socket may still be connecting. */
-  readonly connect: () => Socket
+  readonly connect: Dial
   /** Connections at once, idle and busy; above it requests wait. WebSockets apart, which are refused above it. Default 4096. */
   readonly maxConnections?: number
   /** Default: none waits, and requests above `maxConnections` fail `upstream_overloaded` at once. */
@@ -86,7 +85,7 @@ export class Http1Upstream implements Upstream, WebSocketUpstream {
   #dial(): Http1WorkloadConnection | undefined {
     const { connect, maxConnections = defaultMaxConnections } = this.#options
     if (this.#all.size >= maxConnections) return undefined
-    const connection = new Http1WorkloadConnection(connect(), this.#options, {
+    const connection = new Http1WorkloadConnection(connect, this.#options, {
       onIdle: () => this.#release(connection),
       onGone: () => this.#forget(connection),
     })

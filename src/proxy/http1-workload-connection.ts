@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net'
+import type { OnReadOpts, Socket } from 'node:net'
 import type { Fields } from '../core/fields.ts'
 import {
   chunkedBody,
@@ -16,11 +16,14 @@ import type {
   OutgoingRequest,
   ReplySink,
   RequestSink,
+  UpstreamFailure,
   UpstreamFailureReason,
 } from './ends.ts'
 import { guarded, listen } from './guarded.ts'
 import { Http1Outbox } from './http1-outbox.ts'
 import { ReadWindow } from './read-window.ts'
+import { sharedRead } from './shared-read.ts'
+import { atTurnEnd } from './turn-end.ts'
 
 export interface WorkloadConnectionOptions {
   readonly deadlines: Deadlines
@@ -32,6 +35,12 @@ export interface WorkloadConnectionOptions {
   /** Told of an exception that should not be possible; the exchange ends, the others live on. */
   readonly onBug: (error: unknown) => void
 }
+
+/**
+ * Opens a connection; the socket may still be connecting. `onread` is for the options of `connect` from `node:net`; a socket that is
+ * opened without it is only slower.
+ */
+export type Dial = (onread?: OnReadOpts) => Socket
 
 /** What the owner of a connection wants to know of it. */
 export interface WorkloadConnectionEvents {
@@ -62,6 +71,17 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   #isConnected: boolean
   #exchanges = 0
   #isRequestWhole = false
+  /** What this turn has to say leaves at its end. */
+  #isFlushDue = false
+  readonly #flushDue = guarded(
+    (error) => this.#failForBug(error),
+    () => {
+      this.#isFlushDue = false
+      this.#flush()
+    },
+  )
+  /** Nothing of this exchange's request has left. */
+  #isHeadHeld = false
   /** A byte of this exchange's reply was seen: the workload has taken the request. */
   #isReplySeen = false
   #isReplyBegun = false
@@ -72,11 +92,10 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   /** The body of the reply, on its way to the caller. */
   readonly #window = new ReadWindow()
 
-  constructor(
-    socket: Socket,
-    options: WorkloadConnectionOptions,
-    events: WorkloadConnectionEvents,
-  ) {
+  constructor(dial: Dial, options: WorkloadConnectionOptions, events: WorkloadConnectionEvents) {
+    const onBug = (error: unknown) => this.#failForBug(error)
+    const onBytes = (chunk: Buffer) => this.#onBytes(chunk)
+    const socket = dial(sharedRead(guarded(onBug, onBytes)))
     this.#socket = socket
     this.#options = options
     this.#events = events
@@ -91,9 +110,8 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
     })
     this.deadlineMs = options.deadlines.nowMs() + options.connectTimeoutMs
     options.deadlines.add(this)
-    const onBug = (error: unknown) => this.#failForBug(error)
     listen(socket, onBug, {
-      onBytes: (chunk) => this.#onBytes(chunk),
+      onBytes,
       onDrain: () => this.#onDrain(),
       onFin: () => this.#onFin(),
       onLost: (detail) => this.#lose(detail),
@@ -118,6 +136,7 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
     this.#outbox.begin(head, framing)
     this.#reply = reply
     this.#exchanges++
+    this.#isHeadHeld = true
     this.#isRequestWhole = false
     this.#isReplySeen = false
     this.#isReplyBegun = false
@@ -143,7 +162,17 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   }
 
   requestFlush(): void {
-    if (!this.#outbox.hasOutput) return
+    if (this.#outbox.isFull) {
+      this.#flush()
+    } else if (!this.#isFlushDue && this.#outbox.hasOutput) {
+      this.#isFlushDue = true
+      atTurnEnd(this.#flushDue)
+    }
+  }
+
+  #flush(): void {
+    if (!this.#outbox.hasOutput || this.#socket.destroyed) return
+    this.#isHeadHeld = false
     const takenBytes = this.#outbox.flush()
     if (this.#socket.writableNeedDrain) this.#watch()
     if (takenBytes > 0) this.#reply?.requestTaken(takenBytes)
@@ -171,6 +200,10 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
     if (reply === undefined) {
       // Nobody asked: whatever it is, it must not become the next caller's reply.
       this.destroy()
+      return
+    }
+    if (this.#isHeadHeld) {
+      this.#fail('upstream_reset', 'the workload spoke before it was asked')
       return
     }
     this.#isReplySeen = true
@@ -256,10 +289,16 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
 
   #fail(reason: UpstreamFailureReason, detail: string): void {
     const reply = this.#reply
-    const mayBeUnseen = reason === 'upstream_reset' && this.#exchanges > 1 && !this.#isReplySeen
+    const retry = reason === 'upstream_reset' ? this.#retry : 'never'
     this.#reply = undefined
     this.destroy()
-    reply?.replyFailed({ reason, detail, retry: mayBeUnseen ? 'if-idempotent' : 'never' })
+    reply?.replyFailed({ reason, detail, retry })
+  }
+
+  /** A connection that was used before may have been closed while the request was on its way. */
+  get #retry(): UpstreamFailure['retry'] {
+    if (this.#isHeadHeld) return 'always'
+    return this.#exchanges > 1 && !this.#isReplySeen ? 'if-idempotent' : 'never'
   }
 
   #failForBug(error: unknown): void {

@@ -14,6 +14,11 @@ export class WriteBatch {
     return this.#parts.length === 0
   }
 
+  /** More would no longer leave in one write. */
+  get isFull(): boolean {
+    return this.#bytes >= copyLimitBytes
+  }
+
   add(part: string | Buffer): void {
     this.#parts.push(part)
     this.#bytes += part.length

@@ -16,6 +16,7 @@ import { Exchange, type ExchangeOutcome } from '../../../src/proxy/exchange.ts'
 import { HeaderRules, type ScannedRequest } from '../../../src/proxy/header-rules.ts'
 import { Http1Downstream } from '../../../src/proxy/http1-downstream.ts'
 import { Http1Upstream } from '../../../src/proxy/http1-upstream.ts'
+import type { Dial } from '../../../src/proxy/http1-workload-connection.ts'
 import type { QueueLimits } from '../../../src/proxy/request-queue.ts'
 import { eventually } from './eventually.ts'
 
@@ -33,7 +34,7 @@ export interface PlainProxyOptions {
   readonly maxConnections?: number
   readonly queue?: QueueLimits
   /** In the place of dialling `upstreamPort`. */
-  readonly connect?: () => Socket
+  readonly connect?: Dial
   /** Answered with 403 in the workload's stead. */
   readonly denies?: (request: IncomingRequest) => boolean
 }
@@ -70,10 +71,11 @@ export class PlainProxy implements RequestServer {
     this.#options = options
     this.#deadlines = new Deadlines(options.clock ?? systemClock)
     const { maxConnections, queue } = options
-    const dial = options.connect ?? (() => connect(options.upstreamPort, '127.0.0.1'))
+    const to = { port: options.upstreamPort, host: '127.0.0.1' }
+    const dial = options.connect ?? ((onread) => connect({ ...to, onread }))
     this.upstream = new Http1Upstream({
-      connect: () => {
-        const socket = dial()
+      connect: (onread) => {
+        const socket = dial(onread)
         this.workloadSockets.push(socket)
         return socket
       },
