@@ -1,4 +1,12 @@
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, join } from 'node:path'
 import { findOnPath } from './find-on-path.mjs'
 import { link, folderOf, markCached, prepareFolder } from './tool-cache.mjs'
@@ -13,6 +21,7 @@ const minute = 60_000
 export const installers = {
   go: { install: installGo, inCache: (command) => command },
   'go-module': { install: buildGoModule, inCache: (command) => command },
+  'go-files': { install: installGoFiles, inCache: (command) => command },
   'otel-collector': { install: installCollector, inCache: (command) => command },
   kubernetes: { install: installKubernetes, inCache: (command) => command },
   debian: { install: installDebian },
@@ -42,6 +51,22 @@ async function buildGoModule(tool) {
     const options = ['build', '-trimpath', '-ldflags=-s -w', '-o', join(folder, tool.commands[0])]
     const env = { ...process.env, CGO_ENABLED: '0' }
     await must('go', [...options, '.'], { minutes: 20, env, cwd: tool.folder })
+  })
+}
+
+/** The command prints the folder that holds them. */
+async function installGoFiles(tool) {
+  await intoFolder(tool, async (folder) => {
+    const wanted = `${tool.package}@${tool.version}`
+    const output = await must('go', ['mod', 'download', '-json', wanted], {
+      minutes: 10,
+      cwd: folder,
+    })
+    // What it downloads is told beside the answer.
+    const { Dir: module } = JSON.parse(output.match(/\{[^]*\}/)?.[0] ?? '{}')
+    const files = join(folder, 'files')
+    cpSync(join(module, tool.files), files, { recursive: true })
+    writeFileSync(join(folder, tool.commands[0]), `#!/bin/sh\necho '${files}'\n`, { mode: 0o755 })
   })
 }
 

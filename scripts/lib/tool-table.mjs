@@ -9,6 +9,7 @@ const spiffePeer = join(import.meta.dirname, '../../test/support/spiffe-peer')
  *
  * - `go`: built by `go install package@version`; the binary is named like the last part of `package`
  * - `go-module`: built from a folder of ours that pins its modules; the version follows what is in it
+ * - `go-files`: a folder of a module, `files`; the command prints where it is
  * - `kubernetes`: a program of k8s.io/kubernetes, which no `go install` can build, because it names its own parts by version 0
  * - `otel-collector`: built by the collector's own builder from `components`
  * - `debian`: installed for the whole machine by apt-get, which needs root
@@ -191,6 +192,37 @@ export const toolTable = [
     commands: ['helm'],
     usable: { options: ['version', '--short'], says: /^v3\.(1[4-9]|[2-9]\d)\b/ },
     whatFor: 'lint of the chart, and what it renders',
+  },
+  {
+    name: 'kubeconform',
+    kind: 'go',
+    version: 'v0.7.0',
+    package: 'github.com/yannh/kubeconform/cmd/kubeconform',
+    commands: ['kubeconform'],
+    usable: { options: ['-v'], says: /^(v0\.[6-9]|development)/ },
+    whatFor: 'manifests against the schemas of several versions of Kubernetes',
+  },
+  {
+    name: 'python-kubernetes-validate',
+    kind: 'pypi',
+    version: '1.37.0',
+    package: 'kubernetes-validate',
+    commands: ['python-kubernetes-validate'],
+    usable: {
+      options: ['-c', 'import kubernetes_validate as k; print("schemas", k.__version__)'],
+      says: /^schemas 1\.(3[7-9]|[4-9]\d)\./,
+    },
+    whatFor: 'those schemas',
+  },
+  {
+    name: 'prometheus-operator-crds',
+    kind: 'go-files',
+    version: 'v0.85.0',
+    package: 'github.com/prometheus-operator/prometheus-operator',
+    files: 'example/prometheus-operator-crd',
+    commands: ['prometheus-operator-crds'],
+    usable: { options: [], says: /^\// },
+    whatFor: 'the schemas of PodMonitor and PrometheusRule',
   },
   {
     name: 'iptables',

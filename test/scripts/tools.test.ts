@@ -37,6 +37,9 @@ const usableTools = {
   'python-grpcio': 'grpcio 1.85.1',
   'otelcol-postern': '  otelcol-postern [flags]',
   helm: 'v3.22.0',
+  kubeconform: 'v0.7.0',
+  'python-kubernetes-validate': 'schemas 1.37.0',
+  'prometheus-operator-crds': '/crds',
   'spiffe-peer': '',
   java: 'openjdk 17.0.15 2025-04-15',
 }
@@ -119,6 +122,22 @@ describe('scripts/tools.mjs', () => {
     assert.ok(notes().includes('go 1.24.0'))
     assert.ok(notes().includes('replace k8s.io/api => k8s.io/api v0.34.1'))
     assert.ok(!notes().some((line) => line.startsWith('replace k8s.io/utils')))
+  })
+
+  it('copies files out of a module, and says where they are', () => {
+    putOnPath('prometheus-operator-crds', 'exit 1')
+    const files = join(folder, 'module/example/prometheus-operator-crd')
+    mkdirSync(files, { recursive: true })
+    writeFileSync(join(files, 'podmonitors.yaml'), 'kind: CustomResourceDefinition')
+    const answer = JSON.stringify({ Dir: join(folder, 'module') })
+    putOnPath('go', `case "$1 $2" in "mod download") echo '${answer}';; *) ${workingGo};; esac`)
+
+    const { status, stdout, stderr } = tools()
+
+    assert.equal(status, 0, stderr)
+    const said = spawnSync(join(stdout.trim(), 'prometheus-operator-crds'), { encoding: 'utf8' })
+    assert.ok(said.stdout.startsWith(join(folder, 'cache')))
+    assert.ok(existsSync(join(said.stdout.trim(), 'podmonitors.yaml')))
   })
 
   it('builds a program of ours where its sources are, under a version that follows them', () => {
