@@ -274,7 +274,8 @@ export class Sidecar {
     this.#outbound.useIdentity(presented, svid.notAfterMs)
     this.#trust.update({ hasIdentity: true })
     const spiffeId = svid.id.toString()
-    this.#options.telemetry.identity({ spiffeId, notAfterMs: svid.notAfterMs })
+    const { notBeforeMs } = svid.leaf
+    this.#options.telemetry.identity({ spiffeId, notBeforeMs, notAfterMs: svid.notAfterMs })
     this.#options.logger.info('identity in service', {
       spiffeId,
       notAfter: new Date(svid.notAfterMs).toISOString(),

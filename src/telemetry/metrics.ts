@@ -20,6 +20,7 @@ import type {
   HandshakeResult,
   IdentityUpdateResult,
   ReevaluationResult,
+  SvidValidity,
   UpstreamErrorReason,
 } from './telemetry.ts'
 
@@ -77,6 +78,13 @@ export class Metrics {
   )
   readonly #svidNotAfter = new LabelledMetric<[string]>(
     gauge('postern_svid_not_after_seconds', 'When our own SVID expires, seconds since 1970.'),
+    ['spiffe_id'],
+  )
+  readonly #svidNotBefore = new LabelledMetric<[string]>(
+    gauge(
+      'postern_svid_not_before_seconds',
+      'Since when our own SVID is valid, seconds since 1970.',
+    ),
     ['spiffe_id'],
   )
   readonly #bundleNotAfter = new LabelledMetric<[string]>(
@@ -164,9 +172,12 @@ export class Metrics {
     this.#upstreamWaiting.add(change)
   }
 
-  identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void {
+  identity(svid: SvidValidity | undefined): void {
     this.#svidNotAfter.clear()
-    if (svid !== undefined) this.#svidNotAfter.set(svid.notAfterMs / 1_000, svid.spiffeId)
+    this.#svidNotBefore.clear()
+    if (svid === undefined) return
+    this.#svidNotAfter.set(svid.notAfterMs / 1_000, svid.spiffeId)
+    this.#svidNotBefore.set(svid.notBeforeMs / 1_000, svid.spiffeId)
   }
 
   bundles(bundles: readonly BundleValidity[]): void {
@@ -236,6 +247,7 @@ export class Metrics {
       this.#upstreamErrors,
       this.#upstreamWaiting,
       this.#svidNotAfter,
+      this.#svidNotBefore,
       this.#bundleNotAfter,
       this.#crlNextUpdate,
       this.#identityUpdates,

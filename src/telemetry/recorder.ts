@@ -20,6 +20,7 @@ import {
   isOfRequest,
   type Outcome,
   type ReevaluationResult,
+  type SvidValidity,
   type Telemetry,
   type Trace,
   type UpstreamErrorReason,
@@ -152,7 +153,7 @@ export class Recorder implements Telemetry {
     this.#metrics.upstreamWaiting(change)
   }
 
-  identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void {
+  identity(svid: SvidValidity | undefined): void {
     this.#metrics.identity(svid)
   }
 

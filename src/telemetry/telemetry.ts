@@ -153,6 +153,13 @@ export type ConfigFile = 'config' | 'products' | 'api-keys' | 'crl'
 /** `refused`: the file was bad and the last good one serves; `unchanged`: nothing in it was new. */
 export type ConfigReloadResult = 'accepted' | 'refused' | 'unchanged'
 
+/** When our own SVID is valid, milliseconds since 1970. */
+export interface SvidValidity {
+  readonly spiffeId: string
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+}
+
 /** The end of the validity of one trust domain's bundle. */
 export interface BundleValidity {
   readonly trustDomain: string
@@ -193,7 +200,7 @@ export interface Telemetry {
   /** A request begins (1) or ends (-1) to wait for room at the workload. */
   upstreamWaiting(change: 1 | -1): void
   /** The SVID that we serve with; undefined when we hold none. */
-  identity(svid: { readonly spiffeId: string; readonly notAfterMs: number } | undefined): void
+  identity(svid: SvidValidity | undefined): void
   /** All bundles that are held now. */
   bundles(bundles: readonly BundleValidity[]): void
   /** The revocation lists of all authorities that name some. */

@@ -291,7 +291,7 @@ async function observedMetrics(): Promise<string> {
   metrics.requests.observe('payments', 200, 1)
   metrics.outbound.decided(denyPeer('peer_untrusted', parseExpectedPeer('b:1', 'b'), 1, ''))
   metrics.outbound.requests.observe('b:1', 200, 1)
-  metrics.identity({ spiffeId: 'spiffe://corp.example/api', notAfterMs: 0 })
+  metrics.identity({ spiffeId: 'spiffe://corp.example/api', notBeforeMs: 0, notAfterMs: 0 })
   metrics.bundles([{ trustDomain: 'corp.example', notAfterMs: 0 }])
   metrics.crls([{ authority: 'partner-b', nextUpdateMs: 0 }])
   return metrics.text()

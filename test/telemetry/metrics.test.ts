@@ -21,6 +21,7 @@ const expected = {
   postern_upstream_errors_total: 'counter',
   postern_upstream_waiting_requests: 'gauge',
   postern_svid_not_after_seconds: 'gauge',
+  postern_svid_not_before_seconds: 'gauge',
   postern_bundle_not_after_seconds: 'gauge',
   postern_crl_next_update_seconds: 'gauge',
   postern_identity_updates_total: 'counter',
@@ -137,13 +138,22 @@ describe('metrics', () => {
     {
       name: 'our own identity, and forgets the one before',
       happen: () => {
-        metrics.identity({ spiffeId: 'spiffe://corp.example/old', notAfterMs: 1_000 })
-        metrics.identity({ spiffeId: 'spiffe://corp.example/api', notAfterMs: 1_795_132_800_000 })
+        metrics.identity({
+          spiffeId: 'spiffe://corp.example/old',
+          notBeforeMs: 0,
+          notAfterMs: 1_000,
+        })
+        metrics.identity({
+          spiffeId: 'spiffe://corp.example/api',
+          notBeforeMs: 1_795_129_200_000,
+          notAfterMs: 1_795_132_800_000,
+        })
         metrics.identityUpdate('accepted')
         metrics.workloadApiConnected(true)
       },
       expect: {
         'postern_svid_not_after_seconds{spiffe_id="spiffe://corp.example/api"}': 1_795_132_800,
+        'postern_svid_not_before_seconds{spiffe_id="spiffe://corp.example/api"}': 1_795_129_200,
         'postern_identity_updates_total{result="accepted"}': 1,
         postern_workload_api_connected: 1,
       },
@@ -209,12 +219,13 @@ describe('metrics', () => {
   }
 
   it('forget an identity and bundles that are gone', async () => {
-    metrics.identity({ spiffeId: 'spiffe://corp.example/api', notAfterMs: 1 })
+    metrics.identity({ spiffeId: 'spiffe://corp.example/api', notBeforeMs: 0, notAfterMs: 1 })
     metrics.identity(undefined)
     metrics.bundles([{ trustDomain: 'corp.example', notAfterMs: 1 }])
     metrics.bundles([])
     const families = parsePrometheus(await metrics.text())
     assert.equal(families.get('postern_svid_not_after_seconds')?.samples.size, 0)
+    assert.equal(families.get('postern_svid_not_before_seconds')?.samples.size, 0)
     assert.equal(families.get('postern_bundle_not_after_seconds')?.samples.size, 0)
   })
 

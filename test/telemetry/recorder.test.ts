@@ -104,7 +104,11 @@ describe('the recorder', () => {
     recorder.connectionClosed('tcp')
     recorder.handshake('anonymous')
     recorder.upstreamError('upstream_timeout')
-    recorder.identity({ spiffeId: 'spiffe://corp.example/api', notAfterMs: 5_000 })
+    recorder.identity({
+      spiffeId: 'spiffe://corp.example/api',
+      notBeforeMs: 4_000,
+      notAfterMs: 5_000,
+    })
     recorder.bundles([{ trustDomain: 'corp.example', notAfterMs: 6_000 }])
     recorder.identityUpdate('rejected')
     recorder.workloadApiConnected(true)
@@ -118,6 +122,7 @@ describe('the recorder', () => {
       ['postern_handshakes_total{result="anonymous"}', 1],
       ['postern_upstream_errors_total{reason="upstream_timeout"}', 1],
       ['postern_svid_not_after_seconds{spiffe_id="spiffe://corp.example/api"}', 5],
+      ['postern_svid_not_before_seconds{spiffe_id="spiffe://corp.example/api"}', 4],
       ['postern_bundle_not_after_seconds{trust_domain="corp.example"}', 6],
       ['postern_identity_updates_total{result="rejected"}', 1],
       ['postern_workload_api_connected', 1],
