@@ -138,6 +138,15 @@ describe('postern run with what it cannot use', () => {
         assert.ok(ended.stderr.includes(taken))
       })
     }
+
+    it('fails for the port of an outbound listener', async () => {
+      const outbound = [{ listen: taken, upstream: 'a.example:443', expect: 'corp.example' }]
+      const ended = await PosternProcess.runToEnd(['run'], {
+        files: { 'postern.yaml': { ...sidecar, outbound }, 'products.yaml': products },
+      })
+      assertRefused(ended, 1, /^postern: ERR_LISTEN_FAILED: cannot listen on .*EADDRINUSE/)
+      assert.ok(ended.stderr.includes(taken))
+    })
   })
 
   it('fails when the audit log cannot be opened', async () => {

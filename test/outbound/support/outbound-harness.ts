@@ -22,6 +22,8 @@ export interface OutboundHarnessOptions {
   /** Port of the peer. */
   readonly upstreamPort: number
   readonly upstreamHost?: string
+  /** Default 0: any free one. */
+  readonly listenPort?: number
   readonly expect?: string
   readonly protocol?: 'http' | 'tcp'
   /** Default: the real one. */
@@ -104,7 +106,7 @@ export class OutboundHarness {
       },
       [
         {
-          listen: { host: '127.0.0.1', port: 0 },
+          listen: { host: '127.0.0.1', port: options.listenPort ?? 0 },
           upstream: { host: upstreamHost, port: upstreamPort },
           expected: parseExpectedPeer(`${upstreamHost}:${upstreamPort}`, expect),
           protocol: options.protocol ?? 'http',
@@ -130,6 +132,11 @@ export class OutboundHarness {
     await harness.servers.listen()
     await harness.identify()
     return harness
+  }
+
+  /** Not listening yet. */
+  static unbound(mesh: TestMesh, options: OutboundHarnessOptions): OutboundHarness {
+    return new OutboundHarness(mesh, options)
   }
 
   get port(): number {
