@@ -5,7 +5,7 @@ import type { Logger } from '../core/logger.ts'
 import { AuditFile } from '../telemetry/audit-file.ts'
 import { Recorder } from '../telemetry/recorder.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { selfTest } from '../tls/self-test.ts'
+import { dialerSelfTest, selfTest } from '../tls/self-test.ts'
 import { FollowedCallerFiles } from './caller-files.ts'
 import { watchFileIdentity } from './file-identity.ts'
 import { OperatorPort } from './operator-port.ts'
@@ -32,6 +32,7 @@ export interface RunSidecarContext {
  */
 export async function runSidecar(config: SidecarConfig, context: RunSidecarContext): Promise<void> {
   await selfTest()
+  if (config.outbound.length > 0) await dialerSelfTest()
   const { clock, logger, env, version } = context
   const operator = await OperatorPort.open({ config, clock, logger, version })
   const telemetry = await Recorder.start({

@@ -1,7 +1,15 @@
 import type { AddressInfo } from 'node:net'
-import { connect, createServer, type SecureVersion, type Server, type TLSSocket } from 'node:tls'
+import {
+  connect,
+  createSecureContext,
+  createServer,
+  type SecureContext,
+  type SecureVersion,
+  type Server,
+  type TLSSocket,
+} from 'node:tls'
 import { PosternError } from '../core/errors.ts'
-import { listenerTlsOptions } from './context.ts'
+import { dialerTlsOptions, listenerTlsOptions } from './context.ts'
 import { readPresentedChain } from './presented-chain.ts'
 import { type ClientIdentity, throwAwayIdentities } from './throw-away-identities.ts'
 
@@ -46,6 +54,59 @@ export async function selfTest(
   }
 }
 
+/** What is put to the test of dialling; replaced by tests that prove that a fault is found. */
+export interface TestedDialer {
+  readonly dialerTlsOptions: typeof dialerTlsOptions
+  readonly readPresentedChain: typeof readPresentedChain
+}
+
+/**
+ * The same for peers that we dial: what we present reaches them, an intermediate that they present is visible, and no session of
+ * theirs resumes. Throws `PosternError` ERR_RUNTIME_UNSUPPORTED.
+ */
+export async function dialerSelfTest(
+  runtime: TestedDialer = { dialerTlsOptions, readPresentedChain },
+): Promise<void> {
+  const { server: own, client: peer } = throwAwayIdentities()
+  const seen: Observation[] = []
+  // As others run it: with tickets.
+  const listener = createServer({ ...peer, requestCert: true, rejectUnauthorized: false })
+  listener.on('secureConnection', (socket) => observe(socket, seen, runtime))
+  await listen(listener)
+  try {
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const options = { ...runtime.dialerTlsOptions(own), minVersion: version, maxVersion: version }
+      const context = createSecureContext(options)
+      for (let i = 0; i < 2; i++) checkDialed(await dial(listener, context, runtime), seen, version)
+    }
+  } finally {
+    listener.close()
+  }
+}
+
+function checkDialed(dialed: Observation, seen: Observation[], version: SecureVersion): void {
+  expect(seen.pop()?.presented === 1, `does not present our certificate to a peer (${version})`)
+  expect(dialed.presented === 2, `loses the intermediates of a peer that we dial (${version})`)
+  expect(!dialed.resumed, `resumes sessions of a peer that we dial (${version})`)
+}
+
+/** One connection as we make it to peers, until the peer has ended it. */
+function dial(
+  listener: Server,
+  secureContext: SecureContext,
+  runtime: TestedDialer,
+): Promise<Observation> {
+  return new Promise((resolve, reject) => {
+    const { port } = listener.address() as AddressInfo
+    const options = { host: '127.0.0.1', port, secureContext, rejectUnauthorized: false }
+    const seen: Observation[] = []
+    const socket = connect(options, () => observe(socket, seen, runtime))
+    socket.on('error', reject)
+    socket.on('close', () => resolve(seen.pop() ?? { presented: -1, resumed: false }))
+    socket.resume()
+  })
+}
+
 async function checkVersion(
   listener: Server,
   version: SecureVersion,
@@ -63,7 +124,11 @@ async function checkVersion(
   expect(seen.pop()?.resumed === false, `resumes sessions although tickets are off (${version})`)
 }
 
-function observe(socket: TLSSocket, seen: Observation[], runtime: TestedRuntime): void {
+function observe(
+  socket: TLSSocket,
+  seen: Observation[],
+  runtime: Pick<TestedRuntime, 'readPresentedChain'>,
+): void {
   socket.on('error', () => socket.destroy())
   seen.push({
     presented: runtime.readPresentedChain(socket)?.certificates.length ?? -1,

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict'
-import { listenerTlsOptions } from '../../src/tls/context.ts'
+import { dialerTlsOptions, listenerTlsOptions } from '../../src/tls/context.ts'
 import { readPresentedChain } from '../../src/tls/presented-chain.ts'
-import { selfTest, type TestedRuntime } from '../../src/tls/self-test.ts'
+import {
+  dialerSelfTest,
+  selfTest,
+  type TestedDialer,
+  type TestedRuntime,
+} from '../../src/tls/self-test.ts'
 
 const good: TestedRuntime = { listenerTlsOptions, readPresentedChain }
 
@@ -45,6 +50,49 @@ describe('selfTest', () => {
   for (const { name, runtime, expected } of faults) {
     it(`refuses a runtime that ${name}`, async () => {
       await assert.rejects(selfTest(runtime), {
+        code: 'ERR_RUNTIME_UNSUPPORTED',
+        message: expected,
+      })
+    })
+  }
+})
+
+describe('dialerSelfTest', () => {
+  const good: TestedDialer = { dialerTlsOptions, readPresentedChain }
+
+  it('passes on this Node.js', async () => {
+    await dialerSelfTest()
+  })
+
+  const faults: { name: string; runtime: TestedDialer; expected: RegExp }[] = [
+    {
+      name: 'loses the intermediates of a peer',
+      runtime: {
+        ...good,
+        readPresentedChain: (socket) => {
+          const chain = readPresentedChain(socket)
+          return chain && { ...chain, certificates: chain.certificates.slice(0, 1) }
+        },
+      },
+      expected: /loses the intermediates of a peer that we dial .* use Node\.js/,
+    },
+    {
+      name: 'does not present our certificate',
+      runtime: {
+        ...good,
+        dialerTlsOptions: (identity) => {
+          const options = dialerTlsOptions(identity)
+          delete options.cert
+          delete options.key
+          return options
+        },
+      },
+      expected: /does not present our certificate/,
+    },
+  ]
+  for (const { name, runtime, expected } of faults) {
+    it(`refuses a runtime that ${name}`, async () => {
+      await assert.rejects(dialerSelfTest(runtime), {
         code: 'ERR_RUNTIME_UNSUPPORTED',
         message: expected,
       })
