@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerOptions } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { PosternError } from '../core/errors.ts'
+import { listenHost } from '../core/listen-host.ts'
 import type { Logger } from '../core/logger.ts'
 
 /** What one port may cost, whoever connects. */
@@ -76,7 +77,7 @@ export class HttpEndpoint {
         const message = `cannot listen on ${host}:${port}: ${cause.message}`
         reject(new PosternError('ERR_LISTEN_FAILED', message, { cause }))
       })
-      this.#server.listen(port, host, () => {
+      this.#server.listen({ port, host: listenHost(host) }, () => {
         this.#server.removeAllListeners('error')
         this.#server.on('error', (error) => logger.warn(failure, { error: error.message }))
         resolve()

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
 import { messageOf, PosternError, stackOf } from '../core/errors.ts'
+import { listenHost } from '../core/listen-host.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import { Http1Downstream } from '../proxy/http1-downstream.ts'
 import { Http2Downstream } from '../proxy/http2-downstream.ts'
@@ -182,7 +183,7 @@ export class InboundServer {
           ),
         )
       })
-      this.#listener.listen(port, host, () => {
+      this.#listener.listen({ port, host: listenHost(host) }, () => {
         this.#listener.removeAllListeners('error')
         this.#listener.on('error', (error) =>
           this.#options.context.logger.warn('accept failed', { error: error.message }),

@@ -83,10 +83,10 @@ describe('injecting a pod', () => {
     }
     const container = containerOf(injected(podWith({}, annotations)))
     const env = environmentOf(container)
-    assert.equal(env['POSTERN_INBOUND_LISTEN'], '0.0.0.0:9443')
+    assert.equal(env['POSTERN_INBOUND_LISTEN'], '[::]:9443')
     assert.equal(env['POSTERN_INBOUND_UPSTREAM'], '127.0.0.1:8080')
     assert.equal(env['POSTERN_INBOUND_PROTOCOL'], 'tcp')
-    assert.equal(env['POSTERN_HEALTH_LISTEN'], '0.0.0.0:9999')
+    assert.equal(env['POSTERN_HEALTH_LISTEN'], '[::]:9999')
     const probes = ['startupProbe', 'livenessProbe', 'readinessProbe'].map((name) =>
       mapAt(mapAt(container, name), 'httpGet'),
     )

@@ -12,13 +12,13 @@ export function addWebhook(program: Command, terminal: Terminal): void {
       '--listen <address>',
       'where API servers call',
       addressOption,
-      addressOption('0.0.0.0:9443'),
+      addressOption('[::]:9443'),
     )
     .option(
       '--health <address>',
       'for probes and metrics',
       addressOption,
-      addressOption('0.0.0.0:9902'),
+      addressOption('[::]:9902'),
     )
     .option('--tls-certificate <file>', 'PEM; default: the SVID of the Workload API')
     .option('--tls-key <file>', 'PEM, of that certificate')

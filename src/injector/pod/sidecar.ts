@@ -100,19 +100,22 @@ function volumeKeys({ keys, config }: Settings): VolumeKey[] {
   ]
 }
 
-/** Settings as variables, which win over a postern.yaml; what is as the sidecar has it by itself is left to that file. */
+/**
+ * Settings as variables, which win over a postern.yaml; what is as the sidecar has it by itself is left to that file. It listens on
+ * every address, because the pods of a cluster have IPv4, IPv6 or both.
+ */
 function environment(plan: Plan): Json[] {
   const { settings, platform, upstreamPort } = plan
   const variables: [string, string][] = [
     ['SPIFFE_ENDPOINT_SOCKET', `unix://${mounts.agent}/${settings.agentSocket.file}`],
-    ['POSTERN_INBOUND_LISTEN', `0.0.0.0:${settings.port}`],
+    ['POSTERN_INBOUND_LISTEN', `[::]:${settings.port}`],
     ['POSTERN_INBOUND_UPSTREAM', `127.0.0.1:${upstreamPort}`],
     ...unless('http', 'POSTERN_INBOUND_PROTOCOL', settings.protocol),
     ...unless('auto', 'POSTERN_INBOUND_UPSTREAM_PROTOCOL', settings.upstreamProtocol),
     ...unless('refuse', 'POSTERN_INBOUND_PLAINTEXT', settings.plaintext),
     ['POSTERN_PRODUCTS', `${mounts.products}/products.yaml`],
     ...unless(undefined, 'POSTERN_API_KEYS', settings.keys && `${mounts.keys}/api-keys.yaml`),
-    ['POSTERN_HEALTH_LISTEN', `0.0.0.0:${settings.healthPort}`],
+    ['POSTERN_HEALTH_LISTEN', `[::]:${settings.healthPort}`],
     ['POSTERN_DRAIN_DELAY', drainDelay(settings, platform).text],
     ['POSTERN_DRAIN_TIMEOUT', settings.drainTimeout.text],
   ]
