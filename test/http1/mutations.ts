@@ -77,6 +77,11 @@ export const places = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { max
 /** One of the messages, whose texts are for `bytesOf`, with up to three edits; a good one in most cases. */
 export function mutated(good: readonly string[], bad: readonly string[]): fc.Arbitrary<Buffer> {
   const base = fc.oneof({ arbitrary: oneOf(good), weight: 4 }, { arbitrary: oneOf(bad), weight: 1 })
+  return edited(base)
+}
+
+/** With up to three edits. */
+export function edited(base: fc.Arbitrary<Buffer>): fc.Arbitrary<Buffer> {
   return fc
     .tuple(base, fc.array(edit, { maxLength: 3 }))
     .map(([bytes, edits]) => edits.reduce(apply, bytes))
