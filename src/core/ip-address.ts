@@ -4,14 +4,17 @@
  */
 export class IpAddress {
   readonly family: 4 | 6
-  /** 32 or 128 digits, 0 and 1, most significant first: a prefix of the address is a prefix of the text. */
-  readonly bits: string
   readonly #bytes: Uint8Array
+  #bits: string | undefined
 
   private constructor(bytes: Uint8Array) {
     this.#bytes = bytes
     this.family = bytes.length === 4 ? 4 : 6
-    this.bits = Array.from(bytes, (byte) => byte.toString(2).padStart(8, '0')).join('')
+  }
+
+  /** 32 or 128 digits, 0 and 1, most significant first: a prefix of the address is a prefix of the text. */
+  get bits(): string {
+    return (this.#bits ??= Array.from(this.#bytes, eightDigits).join(''))
   }
 
   /** Undefined for everything that is not exactly one address; an IPv6 zone (`%eth0`) is none of it. */
@@ -30,6 +33,10 @@ export class IpAddress {
   toString(): string {
     return this.family === 4 ? this.#bytes.join('.') : formatIpv6(this.#bytes)
   }
+}
+
+function eightDigits(byte: number): string {
+  return byte.toString(2).padStart(8, '0')
 }
 
 const decimal = /^(?:0|[1-9][0-9]{0,2})$/
