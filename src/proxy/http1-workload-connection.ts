@@ -1,4 +1,5 @@
 import type { OnReadOpts, Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { Fields } from '../core/fields.ts'
 import {
   chunkedBody,
@@ -19,6 +20,7 @@ import type {
   UpstreamFailure,
   UpstreamFailureReason,
 } from './ends.ts'
+import { surviveFailedWrite } from './failed-write.ts'
 import { guarded, listen } from './guarded.ts'
 import { Http1Outbox } from './http1-outbox.ts'
 import { ReadWindow } from './read-window.ts'
@@ -54,6 +56,9 @@ export interface WorkloadConnectionEvents {
 const defaultRestMs = 4_000
 const keepAliveMarginMs = 1_000
 
+/** After a failed write so long for each piece of what the workload said before. */
+const lastWordsMs = 500
+
 /** One HTTP/1.1 connection to the workload: idle, or carrying one exchange. */
 export class Http1WorkloadConnection implements RequestSink, Deadline {
   deadlineMs: number
@@ -70,7 +75,10 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   #reply: ReplySink | undefined
   #isConnected: boolean
   #exchanges = 0
+  #hasBody = false
   #isRequestWhole = false
+  /** A write has failed: only what the workload said before it can still be read. */
+  #isDeaf = false
   /** What this turn has to say leaves at its end. */
   #isFlushDue = false
   readonly #flushDue = guarded(
@@ -110,6 +118,8 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
     })
     this.deadlineMs = options.deadlines.nowMs() + options.connectTimeoutMs
     options.deadlines.add(this)
+    const onFailedWrite = guarded(onBug, () => this.#onFailedWrite())
+    if (!(socket instanceof TLSSocket)) surviveFailedWrite(socket, onFailedWrite)
     listen(socket, onBug, {
       onBytes,
       onDrain: () => this.#onDrain(),
@@ -137,6 +147,7 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
     this.#reply = reply
     this.#exchanges++
     this.#isHeadHeld = true
+    this.#hasBody = request.length !== 'none'
     this.#isRequestWhole = false
     this.#isReplySeen = false
     this.#isReplyBegun = false
@@ -147,10 +158,11 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   }
 
   requestData(chunk: Buffer): void {
-    this.#outbox.data(chunk)
+    if (!this.#isDeaf) this.#outbox.data(chunk)
   }
 
   requestEnd(trailers: Fields): void {
+    if (this.#isDeaf) return
     this.#outbox.end(trailers)
     this.#isRequestWhole = true
     this.#watch()
@@ -171,7 +183,7 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   }
 
   #flush(): void {
-    if (!this.#outbox.hasOutput || this.#socket.destroyed) return
+    if (!this.#outbox.hasOutput || this.#isDeaf || this.#socket.destroyed) return
     this.#isHeadHeld = false
     const takenBytes = this.#outbox.flush()
     if (this.#socket.writableNeedDrain) this.#watch()
@@ -207,6 +219,7 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
       return
     }
     this.#isReplySeen = true
+    if (this.#isDeaf) this.#expireIn(lastWordsMs)
     let at = 0
     while (at < chunk.length && this.#reply === reply && this.#trailers === undefined) {
       at = this.#reader.read(chunk, at)
@@ -278,8 +291,21 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
     }
   }
 
+  /** The workload takes no more; it may have said why. */
+  #onFailedWrite(): void {
+    if (this.#reply !== undefined && this.#hasBody) {
+      this.#isDeaf = true
+      this.#expireIn(lastWordsMs)
+    } else {
+      this.#lose('a write failed')
+    }
+  }
+
   #expire(): void {
-    if (this.#isConnected) this.#fail('upstream_timeout', 'the workload did not answer in time')
+    if (this.#isDeaf && this.#socket.isPaused()) this.#expireIn(lastWordsMs)
+    else if (this.#isDeaf) this.#lose('the workload closed the connection')
+    else if (this.#isConnected)
+      this.#fail('upstream_timeout', 'the workload did not answer in time')
     else this.#fail('upstream_unavailable', 'could not connect in time')
   }
 
@@ -309,7 +335,7 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
 
   /** The workload has its time to answer, and to take what it is sent; the rest is the caller's time. */
   #watch(): void {
-    if (!this.#isConnected || this.#reply === undefined) return
+    if (!this.#isConnected || this.#isDeaf || this.#reply === undefined) return
     const isWorkloadsTurn =
       !this.#isReplyBegun && (this.#isRequestWhole || this.#socket.writableNeedDrain)
     if (isWorkloadsTurn) this.#expireIn(this.#options.responseTimeoutMs)
