@@ -1,3 +1,4 @@
+import type { PeerFailure } from './memory/peer-failures.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import type { X509Svid } from '../spiffe/x509-svid.ts'
 
@@ -17,6 +18,8 @@ export interface SidecarState {
   missing(): readonly string[]
   connectionCount(): number
   connections(): Iterable<OpenConnection>
+  /** In the order of the configuration. */
+  outbound(): readonly OutboundState[]
   files(): readonly FileState[]
   /** Reads products.yaml, api-keys.yaml and the PEM files again; resolves when they are in force, or were refused. */
   reload(): Promise<void>
@@ -37,6 +40,20 @@ export interface OpenConnection {
   /** Of the last request that was allowed on it. */
   readonly product?: string
   readonly principal?: string
+}
+
+/** One listener for calls of the workload. */
+export interface OutboundState {
+  /** Where the workload connects to. */
+  readonly listen: string
+  /** `host:port` of the peer, as configured. */
+  readonly upstream: string
+  /** Who the peer must be, as configured. */
+  readonly expect: string
+  readonly protocol: string
+  /** Of the workload, open now. */
+  readonly connections: number
+  readonly lastFailure?: PeerFailure | undefined
 }
 
 /** How the last reading of a file went. */

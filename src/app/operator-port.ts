@@ -1,8 +1,14 @@
 import { AdminApi } from '../admin/admin-api.ts'
 import { AdminServer } from '../admin/admin-server.ts'
+import { PeerFailures } from '../admin/memory/peer-failures.ts'
 import { RecentDecisions } from '../admin/memory/recent-decisions.ts'
 import { TrustHistory } from '../admin/memory/trust-history.ts'
-import type { FileState, IdentitySource, SidecarState } from '../admin/sidecar-state.ts'
+import type {
+  FileState,
+  IdentitySource,
+  OutboundState,
+  SidecarState,
+} from '../admin/sidecar-state.ts'
 import { UsageFile } from '../admin/usage-file.ts'
 import { formatAddress } from '../config/address.ts'
 import type { SidecarConfig } from '../config/sidecar-config.ts'
@@ -28,7 +34,13 @@ const longestSaveMs = 2_000
 export interface ShownParts {
   readonly sidecar: Pick<
     Sidecar,
-    'svid' | 'trust' | 'missing' | 'ports' | 'connections' | 'describeConnections'
+    | 'svid'
+    | 'trust'
+    | 'missing'
+    | 'ports'
+    | 'connections'
+    | 'describeConnections'
+    | 'outboundConnections'
   >
   readonly reload: () => Promise<void>
   /** Whether the Workload API answers. */
@@ -43,6 +55,7 @@ export class OperatorPort implements DecisionObserver {
   readonly #startedMs: number
   readonly #recent: RecentDecisions
   readonly #usageFile: UsageFile
+  readonly #peerFailures = new PeerFailures()
   readonly #files = new Map<ConfigFile, FileState>()
   #history: TrustHistory | undefined
   #server: AdminServer | undefined
@@ -67,6 +80,7 @@ export class OperatorPort implements DecisionObserver {
   decided(record: DecisionRecord): void {
     this.#recent.add(record)
     this.#usageFile.usage.add(record)
+    this.#peerFailures.add(record)
   }
 
   /** Each trust state, the first one included. */
@@ -130,9 +144,21 @@ export class OperatorPort implements DecisionObserver {
       missing: () => sidecar.missing(),
       connectionCount: () => sidecar.connections,
       connections: () => sidecar.describeConnections(),
+      outbound: () => this.#outbound(sidecar),
       files: () => [...this.#files.values()],
       reload,
     }
+  }
+
+  #outbound({ ports, outboundConnections }: ShownParts['sidecar']): OutboundState[] {
+    return this.#options.config.outbound.map(({ listen, upstream, expect, protocol }, i) => ({
+      listen: formatAddress({ ...listen, port: ports.outbound[i] ?? listen.port }),
+      upstream: formatAddress(upstream),
+      expect,
+      protocol,
+      connections: outboundConnections[i] ?? 0,
+      lastFailure: this.#peerFailures.of(formatAddress(upstream)),
+    }))
   }
 }
 

@@ -143,6 +143,11 @@ export class Sidecar {
     return (this.#inbound?.connections ?? 0) + this.#outbound.connections
   }
 
+  /** Open connections of the workload to each entry of `outbound`. */
+  get outboundConnections(): readonly number[] {
+    return this.#outbound.connectionsOfEach
+  }
+
   /** What is known of each open connection. */
   describeConnections(): Iterable<ConnectionDescription> {
     return this.#inbound?.describeConnections() ?? []

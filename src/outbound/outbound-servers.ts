@@ -27,6 +27,11 @@ export class OutboundServers {
     return this.#servers.map((server) => server.port)
   }
 
+  /** Open connections of the workload to each, in the order of the configuration. */
+  get connectionsOfEach(): readonly number[] {
+    return this.#servers.map((server) => server.connections)
+  }
+
   get connections(): number {
     return this.#servers.reduce((sum, server) => sum + server.connections, 0)
   }

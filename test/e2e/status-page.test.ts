@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Browser, Page } from 'playwright-core'
+import type { StatusView } from '../../src/admin/views/status-view.ts'
 import * as probes from './support/page-probes.ts'
 import { launchBrowser, openPage, type WatchedPage } from './support/browser.ts'
 import { identityOf } from './support/caller.ts'
@@ -7,6 +8,9 @@ import { checkoutId, Mesh, sidecarId, threeCallers } from './support/mesh.ts'
 
 const desktop = { viewport: { width: 1280, height: 900 } }
 const phone = { viewport: { width: 390, height: 844 }, hasTouch: true }
+/** A port of this machine where nobody listens. */
+const nowhere = '127.0.0.1:1'
+const billingId = 'spiffe://corp.example/billing'
 const markup = '<img src=x onerror=alert(1)>'
 
 describe('the status page in Chromium', function () {
@@ -20,6 +24,7 @@ describe('the status page in Chromium', function () {
     mesh = await Mesh.start({
       products: { ...threeCallers, 'reports-and-more': { apiKeys: 'accept' } },
       keys: { acme: { product: 'reports-and-more', consumer: 'acme' } },
+      config: { outbound: [{ listen: '127.0.0.1:0', upstream: nowhere, expect: billingId }] },
     })
     await (await mesh.svidCaller(checkoutId)).call({ path: '/orders/17' })
     await mesh.keyCaller('acme').call({ path: '/reports' })
@@ -68,6 +73,25 @@ describe('the status page in Chromium', function () {
       assert.match((await page.locator('#trust').textContent()) ?? '', /our trust domain/)
       assert.match((await page.locator('#migration').textContent()) ?? '', /would lock out acme/)
       assert.match((await page.locator('#epochs').textContent()) ?? '', /the sidecar started/)
+    })
+  })
+
+  it('shows whom the workload calls, what is open, and why the last call failed', async () => {
+    const [port] = mesh.postern.outboundPorts
+    await onPage(desktop, async (page) => {
+      const row = page.locator('#outbound tbody tr')
+      assert.deepEqual(await row.locator('td').allTextContents(), [
+        `127.0.0.1:${port}`,
+        nowhere,
+        billingId,
+        '0',
+        '–',
+      ])
+      assert.equal((await fetch(`http://127.0.0.1:${port}/v1`)).status, 503)
+      await row.getByText('upstream_unavailable').waitFor()
+      assert.match((await row.textContent()) ?? '', /upstream_unavailable .*REFUSED/)
+      const [entry] = (await mesh.postern.admin<StatusView>('/status')).outbound
+      assert.equal(entry?.lastFailure?.reason, 'upstream_unavailable')
     })
   })
 

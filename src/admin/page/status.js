@@ -16,6 +16,10 @@ export function renderStatus(status) {
     shown: status.connections.length,
     all: status.connectionCount,
   })
+  fill('outbound', outbound(status.outbound), 'The workload calls nobody through this sidecar.', {
+    shown: status.outbound.length,
+    all: status.outboundCount,
+  })
   fill('epochs', [epochs(status)], '')
 }
 
@@ -307,6 +311,26 @@ function connections(list) {
       ]),
     ),
   ]
+}
+
+function outbound(list) {
+  if (list.length === 0) return []
+  return [
+    table(
+      ['listens on', 'calls', 'which must be', 'open', 'last failure'],
+      list.map(({ listen, upstream, expect, connections: open, lastFailure }) => [
+        mono(listen),
+        mono(upstream),
+        mono(expect),
+        String(open),
+        lastFailure === undefined ? '–' : failure(lastFailure),
+      ]),
+    ),
+  ]
+}
+
+function failure({ time, reason, detail }) {
+  return element('span', {}, element('b', {}, reason), ' ', moment(time), ` ${detail}`)
 }
 
 function epochs(status) {

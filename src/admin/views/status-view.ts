@@ -4,10 +4,15 @@ import type { Product } from '../../policy/product.ts'
 import type { TrustState } from '../../policy/trust-state.ts'
 import type { X509Svid } from '../../spiffe/x509-svid.ts'
 import type { Certificate } from '../../x509/certificate.ts'
-import { bounded, longestSpiffeId, longestWord } from '../../telemetry/record-text.ts'
+import {
+  bounded,
+  longestDetail,
+  longestSpiffeId,
+  longestWord,
+} from '../../telemetry/record-text.ts'
 import type { TrustHistory } from '../memory/trust-history.ts'
 import type { SeenCaller, Usage } from '../memory/usage.ts'
-import type { OpenConnection, SidecarState } from '../sidecar-state.ts'
+import type { OpenConnection, OutboundState, SidecarState } from '../sidecar-state.ts'
 import { type CertificateView, timeText, viewCertificate } from './certificate-view.ts'
 
 /** Most of each that one answer holds; beside each list stands how many there are. */
@@ -18,6 +23,7 @@ const most = {
   callers: 50,
   keys: 1_000,
   connections: 200,
+  outbound: 200,
 }
 /** With more keys than this only those that were used are looked at: nobody reads a million lines. */
 const mostListedKeys = 20_000
@@ -46,6 +52,9 @@ export interface StatusView {
   readonly countedSince: string
   readonly connections: readonly ConnectionView[]
   readonly connectionCount: number
+  /** Where the workload calls, in the order of the configuration. */
+  readonly outbound: readonly OutboundView[]
+  readonly outboundCount: number
   readonly files: readonly { name: string; time: string; result: string; error?: string }[]
 }
 
@@ -123,6 +132,16 @@ export interface ConnectionView {
   readonly principal?: string
 }
 
+export interface OutboundView {
+  readonly listen: string
+  readonly upstream: string
+  readonly expect: string
+  readonly protocol: string
+  /** Of the workload, open now. */
+  readonly connections: number
+  readonly lastFailure?: { readonly time: string; readonly reason: string; readonly detail: string }
+}
+
 export interface StatusFacts {
   readonly state: SidecarState
   readonly history: TrustHistory
@@ -159,6 +178,8 @@ export function viewStatus({ state, history, usage, nowMs }: StatusFacts): Statu
     countedSince: timeText(usage.sinceMs),
     connections: viewConnections(state.connections()),
     connectionCount: state.connectionCount(),
+    outbound: state.outbound().slice(0, most.outbound).map(viewOutbound),
+    outboundCount: state.outbound().length,
     files: state.files().map(({ name, atMs, result, error }) => ({
       name,
       time: timeText(atMs),
@@ -315,6 +336,15 @@ function viewConnections(connections: Iterable<OpenConnection>): ConnectionView[
     })
   }
   return shown
+}
+
+function viewOutbound({ lastFailure, ...rest }: OutboundState): OutboundView {
+  if (lastFailure === undefined) return rest
+  const { atMs, reason, detail } = lastFailure
+  return {
+    ...rest,
+    lastFailure: { time: timeText(atMs), reason, detail: bounded(detail, longestDetail) },
+  }
 }
 
 function compare(a: string, b: string): number {

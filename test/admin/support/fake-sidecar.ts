@@ -2,7 +2,12 @@ import { AdminApi } from '../../../src/admin/admin-api.ts'
 import { RecentDecisions } from '../../../src/admin/memory/recent-decisions.ts'
 import { TrustHistory } from '../../../src/admin/memory/trust-history.ts'
 import { Usage } from '../../../src/admin/memory/usage.ts'
-import type { FileState, OpenConnection, SidecarState } from '../../../src/admin/sidecar-state.ts'
+import type {
+  FileState,
+  OutboundState,
+  OpenConnection,
+  SidecarState,
+} from '../../../src/admin/sidecar-state.ts'
 import type { TrustState } from '../../../src/policy/trust-state.ts'
 import type { DecisionRecord } from '../../../src/telemetry/telemetry.ts'
 import { trustOf } from '../../policy/support/policy.ts'
@@ -17,6 +22,7 @@ export class FakeSidecar {
   readonly api: AdminApi
   readonly connections: OpenConnection[] = []
   readonly files: FileState[] = []
+  readonly outbound: OutboundState[] = []
   missing: string[] = []
   reloads = 0
   trust: TrustState
@@ -59,6 +65,7 @@ export class FakeSidecar {
       missing: () => this.missing,
       connectionCount: () => this.connections.length,
       connections: () => this.connections,
+      outbound: () => this.outbound,
       files: () => this.files,
       reload: () => {
         this.reloads++
