@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { stringify } from 'yaml'
-import { covers, isMap, type JsonMap, mapAt } from '../../../src/injector/json.ts'
+import { covers, isMap, type JsonMap, listAt, mapAt } from '../../../src/injector/json.ts'
 import { injectManifests } from '../../../src/injector/manifest/inject-manifests.ts'
 import { injectPod } from '../../../src/injector/pod/inject.ts'
 import { version } from '../../../src/bin/version.ts'
@@ -8,6 +8,7 @@ import { optionsWith, podWith, workload } from '../../injector/support/pods.ts'
 import { skipMissingTool } from '../../support/skip.ts'
 import { hasProgram } from '../support/programs.ts'
 import type { ApiReply } from './support/api-server.ts'
+import { AddingWebhook } from './support/adding-webhook.ts'
 import { Cluster } from './support/cluster.ts'
 
 /** What the standard asks of the workload's own container. */
@@ -153,6 +154,48 @@ describe('the webhook on a real API server', function () {
         assert.equal(status, 201, body.message)
         assert.equal(hasSidecar(body as JsonMap), injects)
       })
+    }
+  })
+
+  it('is asked again after another webhook has added a container, and changes nothing more', async () => {
+    const namespace = 'asked-twice'
+    await cluster.api.createNamespace(namespace, { 'postern.dev/inject': 'true' })
+    const container = { name: 'added', image: 'added' }
+    // By its name it is asked after ours.
+    const other = await AddingWebhook.start(cluster.api, { name: 'z-adds', namespace, container })
+    try {
+      await cluster.api.until('the other is asked', async () => {
+        await create(podWith(), { namespace, query: '?dryRun=All' })
+        return other.calls > 0
+      })
+      const outcomes = () =>
+        Promise.all(
+          ['injected', 'unchanged'].map((outcome) =>
+            cluster.webhook.metric('postern_admissions_total', { outcome }),
+          ),
+        )
+      const [injected = 0, unchanged = 0] = await outcomes()
+
+      const { status, body } = await create(podWith(), { namespace })
+
+      assert.equal(status, 201, body.message)
+      assert.deepEqual(await outcomes(), [injected + 1, unchanged + 1])
+      const alone = injectPod(podWith(), options())
+      assert.ok(alone.kind === 'injected')
+      const { containers, initContainers } = body.spec as Record<string, JsonMap[]>
+      assert.deepEqual(
+        containers?.map(({ name }) => name),
+        ['api', 'added'],
+      )
+      const expected = listAt(mapAt(alone.template, 'spec'), 'initContainers')
+      assert.equal(initContainers?.length, expected.length)
+      assert.ok(hasSidecar(body as JsonMap))
+    } finally {
+      await other.close()
+      await cluster.api.must(
+        'DELETE',
+        '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/z-adds',
+      )
     }
   })
 
