@@ -1,0 +1,44 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { HalfOpenReport, HalfOpenTask } from './half-open/callers.ts'
+
+const script = fileURLToPath(new URL('half-open/callers.ts', import.meta.url))
+
+/** Connections that never come to the end of their handshake, from processes and addresses of their own. */
+export class HalfOpenFlood implements Disposable {
+  readonly #children: readonly ChildProcess[]
+
+  private constructor(children: readonly ChildProcess[]) {
+    this.#children = children
+  }
+
+  static start(tasks: readonly HalfOpenTask[]): HalfOpenFlood {
+    const children = tasks.map((task) => {
+      const child = fork(script)
+      child.send(task)
+      return child
+    })
+    return new HalfOpenFlood(children)
+  }
+
+  /** The sum over all processes. */
+  async report(): Promise<HalfOpenReport> {
+    const reports = await Promise.all(this.#children.map(ask))
+    return {
+      opened: reports.reduce((sum, { opened }) => sum + opened, 0),
+      closed: reports.reduce((sum, { closed }) => sum + closed, 0),
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const child of this.#children) child.kill('SIGKILL')
+  }
+}
+
+async function ask(child: ChildProcess): Promise<HalfOpenReport> {
+  if (child.exitCode !== null || child.signalCode !== null) throw new Error('a caller has ended')
+  child.send('report')
+  const [report] = (await once(child, 'message')) as [HalfOpenReport]
+  return report
+}
