@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../core/clock.ts'
+import { Sweep } from '../core/sweep.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import { PacedWalk } from './paced-walk.ts'
 
@@ -31,10 +32,19 @@ export class LiveConnections<Member extends LiveConnection = LiveConnection> {
   readonly #judging: PacedWalk<Member>
   readonly #expiring: PacedWalk<Member>
   readonly #draining: PacedWalk<Member>
+  /** Whose certificates have been found to be over. */
+  readonly #expired = new Set<Member>()
+  readonly #sweep: Sweep<Member>
   #expiry: Timer | undefined
 
   constructor(options: LiveConnectionsOptions) {
     this.#options = options
+    this.#sweep = new Sweep({
+      clock: options.clock,
+      members: this.#members,
+      everyMs: expiryCheckMs,
+      visit: (connection) => this.#lookAt(connection),
+    })
     this.#judging = new PacedWalk(options.clock, this.#ending)
     this.#expiring = new PacedWalk(options.clock, this.#ending)
     this.#draining = new PacedWalk(options.clock, this.#ending)
@@ -50,12 +60,13 @@ export class LiveConnections<Member extends LiveConnection = LiveConnection> {
 
   add(connection: Member): void {
     this.#members.add(connection)
-    this.#expiry ??= this.#options.clock.setTimer(expiryCheckMs, this.#endExpired)
+    this.#sweep.wake()
   }
 
   delete(connection: Member): void {
     this.#members.delete(connection)
     this.#ending.delete(connection)
+    this.#expired.delete(connection)
   }
 
   /**
@@ -87,22 +98,28 @@ export class LiveConnections<Member extends LiveConnection = LiveConnection> {
     this.#judging.stop()
     this.#expiring.stop()
     this.#draining.stop()
+    this.#sweep.stop()
     this.#expiry?.cancel()
     for (const connection of this.#members) connection.destroy()
   }
 
-  readonly #endExpired = (): void => {
+  #lookAt(connection: Member): void {
+    const { clock } = this.#options
+    if (connection.notAfterMs >= clock.now() || !this.#goesOn(connection)) return
+    this.#expired.add(connection)
+    this.#expiry ??= clock.setTimer(0, () => this.#endExpired())
+  }
+
+  #endExpired(): void {
     this.#expiry = undefined
-    const nowMs = this.#options.clock.now()
-    this.#expiring.start(this.#members, (connection) => {
-      if (!this.#goesOn(connection) || connection.notAfterMs >= nowMs) return false
+    const expired = [...this.#expired]
+    this.#expired.clear()
+    this.#expiring.start(expired, (connection) => {
+      if (!this.#goesOn(connection)) return false
       connection.drain()
       this.#markEnding(connection)
       return true
     })
-    if (this.#members.size > 0) {
-      this.#expiry = this.#options.clock.setTimer(expiryCheckMs, this.#endExpired)
-    }
   }
 
   #goesOn(connection: Member): boolean {

@@ -1,4 +1,5 @@
-import type { Clock, Timer } from '../core/clock.ts'
+import type { Clock } from '../core/clock.ts'
+import { Sweep } from '../core/sweep.ts'
 
 /** The TCP connection, and the TLS on it: of what came, the second counts only what is for the application. */
 export interface TlsConnection {
@@ -38,51 +39,52 @@ const nothing = Buffer.alloc(0)
  * may go on only so far.
  */
 export class UnreadAnswers {
-  readonly #options: UnreadAnswersOptions
-  readonly #members = new Map<TlsConnection, Watch>()
-  #timer: Timer | undefined
+  readonly #onEnd: UnreadAnswersOptions['onEnd']
+  readonly #watches = new Set<Watch>()
+  readonly #sweep: Sweep<Watch>
 
-  constructor(options: UnreadAnswersOptions) {
-    this.#options = options
+  constructor({ clock, onEnd }: UnreadAnswersOptions) {
+    this.#onEnd = onEnd
+    this.#sweep = new Sweep({
+      clock,
+      members: this.#watches,
+      everyMs: sweepEveryMs,
+      visit: (watch) => this.#look(watch),
+    })
   }
 
   /** Until it is closed. */
   watch(connection: TlsConnection): void {
-    this.#members.set(connection, { markBytes: overheadOf(connection), isAsked: false })
-    connection.secure.once('close', () => this.#members.delete(connection))
-    if (this.#timer === undefined) this.#schedule()
+    const watch = { connection, markBytes: overheadOf(connection), isAsked: false }
+    this.#watches.add(watch)
+    connection.secure.once('close', () => this.#watches.delete(watch))
+    this.#sweep.wake()
   }
 
-  #schedule(): void {
-    this.#timer = this.#options.clock.setTimer(sweepEveryMs, this.#sweep)
-  }
-
-  readonly #sweep = (): void => {
-    const { onEnd } = this.#options
-    this.#timer = undefined
-    if (this.#members.size > 0) this.#schedule()
-    for (const [connection, watch] of this.#members) {
-      const unreadBytes = overheadOf(connection) - watch.markBytes
-      if (unreadBytes <= unquestionedBytes) continue
-      if (!watch.isAsked) {
-        ask(connection, watch)
-      } else if (unreadBytes > mostUnreadBytes) {
-        this.#members.delete(connection)
-        onEnd(connection)
-        connection.secure.destroy()
-      }
+  #look(watch: Watch): void {
+    const { connection, markBytes, isAsked } = watch
+    const unreadBytes = overheadOf(connection) - markBytes
+    if (unreadBytes <= unquestionedBytes) return
+    if (!isAsked) {
+      ask(watch)
+    } else if (unreadBytes > mostUnreadBytes) {
+      this.#watches.delete(watch)
+      this.#onEnd(connection)
+      connection.secure.destroy()
     }
   }
 }
 
 interface Watch {
+  readonly connection: TlsConnection
   /** What had come that was TLS's own when the other end was last known to read. */
   markBytes: number
   /** Something waits for the other end to read. */
   isAsked: boolean
 }
 
-function ask(connection: TlsConnection, watch: Watch): void {
+function ask(watch: Watch): void {
+  const { connection } = watch
   const { secure } = connection
   watch.isAsked = true
   watch.markBytes = overheadOf(connection)
