@@ -31,19 +31,31 @@ export const noAdminPort =
   'admin.listen is none: this sidecar has no admin port that could be asked, expected an address such as 127.0.0.1:9901'
 
 /**
- * What the admin port of a running sidecar answers, which is of the same version as this program or says so itself. Throws
- * `PosternError` ERR_ADMIN_UNAVAILABLE when it cannot be asked, ERR_ADMIN_REFUSED with what it says instead of an answer.
+ * What `read` makes of the answer of a running sidecar's admin port. Throws `PosternError` ERR_ADMIN_UNAVAILABLE when it cannot be
+ * asked, ERR_ADMIN_REFUSED with what it says instead of an answer, or when `read` cannot make anything of it: whoever answers
+ * there is no sidecar of this version.
  */
-export async function askAdmin<Answer extends object>(
+export async function askAdmin<Result>(
   address: string,
   path: string,
-): Promise<Answer> {
+  read: (answer: object) => Result,
+): Promise<Result> {
   const { status, text } = await get(address, path)
   const answer = readJson(text)
-  if (status === 200 && answer !== undefined) return answer as Answer
+  if (status === 200 && answer !== undefined) return reading(address, () => read(answer))
   const { detail } = (answer ?? {}) as { readonly detail?: unknown }
-  const why = typeof detail === 'string' ? detail : 'it does not answer as a sidecar does'
+  const why = typeof detail === 'string' ? detail : noSidecar
   throw new PosternError('ERR_ADMIN_REFUSED', `${address} answers ${status}: ${why}`)
+}
+
+const noSidecar = 'it does not answer as a sidecar of this version does'
+
+function reading<Result>(address: string, read: () => Result): Result {
+  try {
+    return read()
+  } catch (cause) {
+    throw new PosternError('ERR_ADMIN_REFUSED', `${address}: ${noSidecar}`, { cause })
+  }
 }
 
 async function get(address: string, path: string): Promise<{ status: number; text: string }> {

@@ -33,18 +33,21 @@ async function checkReadiness(listen: TcpAddress): Promise<Finding> {
 async function checkStatus(listen: TcpAddress | 'none'): Promise<Finding[]> {
   if (listen === 'none') return [warning(noAdminPort, 'only its readiness was asked')]
   try {
-    const status = await askAdmin<StatusView>(reachable(listen), '/status')
-    return [
-      ...checkVersion(status),
-      ...checkIdentity(status),
-      ...checkFiles(status),
-      ...checkAnchors(status),
-      ok(`epoch ${status.epoch}, ${status.connectionCount} open connections`),
-    ]
+    return await askAdmin(reachable(listen), '/status', (status) => checkAll(status as StatusView))
   } catch (error) {
     const hint = 'the admin port is on loopback: ask from the pod of the sidecar'
     return [warning(messageOf(error), hint)]
   }
+}
+
+function checkAll(status: StatusView): Finding[] {
+  return [
+    ...checkVersion(status),
+    ...checkIdentity(status),
+    ...checkFiles(status),
+    ...checkAnchors(status),
+    ok(`epoch ${status.epoch}, ${status.connectionCount} open connections`),
+  ]
 }
 
 function checkVersion({ version: running }: StatusView): Finding[] {

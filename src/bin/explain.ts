@@ -42,20 +42,25 @@ export async function explainCall(
   flags: ExplainFlags,
   terminal: Terminal,
 ): Promise<void> {
-  const view =
+  const text =
     decisionId === undefined
-      ? await explainOffline(flags, terminal)
+      ? format(await explainOffline(flags, terminal), flags)
       : await explainMade(decisionId, flags, terminal)
-  print(terminal, flags.output === 'json' ? JSON.stringify(view) : formatExplanation(view))
+  print(terminal, text)
+}
+
+function format(view: ExplanationView, { output }: ExplainFlags): string {
+  return output === 'json' ? JSON.stringify(view) : formatExplanation(view)
 }
 
 async function explainMade(
   decisionId: string,
   flags: ExplainFlags,
   terminal: Terminal,
-): Promise<ExplanationView> {
+): Promise<string> {
   const address = adminAddress(flags, terminal)
-  return askAdmin(address, `/decisions/${encodeURIComponent(decisionId)}`)
+  const path = `/decisions/${encodeURIComponent(decisionId)}`
+  return askAdmin(address, path, (view) => format(view as ExplanationView, flags))
 }
 
 /** Decides for a caller from files, as a sidecar with these files and bundles would. */

@@ -23,14 +23,21 @@ export interface MigrationFlags extends AdminFlags {
 
 /** Says who still uses API keys: asks the running sidecar, or reads what it kept. */
 export async function migration(flags: MigrationFlags, terminal: Terminal): Promise<void> {
-  const view = await (flags.offline === true ? readKept(flags, terminal) : ask(flags, terminal))
-  if (flags.output === 'json') print(terminal, JSON.stringify(view))
-  else print(terminal, formatMigration(view))
+  const text =
+    flags.offline === true
+      ? format(await readKept(flags, terminal), flags)
+      : await ask(flags, terminal)
+  print(terminal, text)
 }
 
-function ask(flags: MigrationFlags, terminal: Terminal): Promise<MigrationView> {
+function format(view: MigrationView, { output }: MigrationFlags): string {
+  return output === 'json' ? JSON.stringify(view) : formatMigration(view)
+}
+
+function ask(flags: MigrationFlags, terminal: Terminal): Promise<string> {
   const address = adminAddress(flags, terminal)
-  return askAdmin<MigrationView>(address, `/migration?days=${flags.days}`)
+  const path = `/migration?days=${flags.days}`
+  return askAdmin(address, path, (view) => format(view as MigrationView, flags))
 }
 
 /** From the files that the configuration names and `usage.json` of its state directory. Throws `PosternError`. */
