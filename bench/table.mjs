@@ -9,6 +9,15 @@
  */
 export const benchmarks = [
   {
+    name: 'connections',
+    file: 'connections.ts',
+    options: '[requests per second=500]',
+    needsBuild: true,
+    needsTools: true,
+    measures:
+      'what a request costs beside 1, 100, 1,000 and 10,000 connections; Linux with two CPUs',
+  },
+  {
     name: 'decide',
     file: 'decide.ts',
     measures: 'one decision, with 10 and 10,000 products, 10 and 1,000,000 keys',
