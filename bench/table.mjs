@@ -108,4 +108,10 @@ export const benchmarks = [
     needsBuild: true,
     measures: 'time, CPU time and memory from the start of the process until it is ready; Linux',
   },
+  {
+    name: 'validation',
+    file: 'validation.ts',
+    measures:
+      'judging certificates cold, in a new epoch and from the cache; reading the files anew',
+  },
 ]
