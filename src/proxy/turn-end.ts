@@ -8,8 +8,13 @@ export function atTurnEnd(work: () => void): void {
   if (waiting.push(work) === 1) setImmediate(runAll)
 }
 
-/** Also what is added meanwhile. */
+/** Also what is added meanwhile. Should one throw all the same, the others come next. */
 function runAll(): void {
-  for (const work of waiting) work()
-  waiting.length = 0
+  let done = 0
+  try {
+    while (done < waiting.length) waiting[done++]?.()
+  } finally {
+    waiting.splice(0, done)
+    if (waiting.length > 0) setImmediate(runAll)
+  }
 }
