@@ -35,6 +35,27 @@ describe('injecting a pod', () => {
     assert.equal(environmentOf(containerOf(pod))['POSTERN_DRAIN_DELAY'], '5s')
   })
 
+  it('keeps the port that it guards when somebody adds a container with another one', () => {
+    const helper = { name: 'helper', image: 'helper:1', ports: [port(7070)] }
+    const bare = podWith({ containers: [workload(), helper] })
+    assert.match(refusal(bare).join(), /declare the ports 8080, 7070/)
+    for (const platform of [{}, old]) {
+      const options = optionsWith({}, platform)
+      const again = injected(withContainer(injected(podWith(), options), helper), options)
+      assert.equal(environmentOf(containerOf(again))['POSTERN_INBOUND_UPSTREAM'], '127.0.0.1:8080')
+    }
+  })
+
+  it('guards no port that is not declared any more', () => {
+    const pod = injected(podWith())
+    const others = [
+      { name: 'a', ports: [port(7070)] },
+      { name: 'b', ports: [port(7071)] },
+    ]
+    const changed = { ...pod, spec: { ...mapAt(pod, 'spec'), containers: others } }
+    assert.match(refusal(changed).join(), /declare the ports 7070, 7071/)
+  })
+
   it('keeps the rules of the restricted Pod Security Standard', () => {
     assert.deepEqual(containerOf(injected(podWith()))['securityContext'], {
       runAsUser: 8443,
@@ -391,4 +412,9 @@ describe('taking the sidecar out', () => {
 
 function namesOf(list: unknown): unknown[] {
   return (list as { name: string }[]).map(({ name }) => name)
+}
+
+function withContainer(template: JsonMap, added: JsonMap): JsonMap {
+  const spec = mapAt(template, 'spec')
+  return { ...template, spec: { ...spec, containers: [...listAt(spec, 'containers'), added] } }
 }

@@ -5,7 +5,7 @@ import { type Plan, planFor, type Platform } from './plan.ts'
 import { readPod } from './pod.ts'
 import type { InjectionRecord } from './record.ts'
 import type { Settings } from './settings.ts'
-import { redirectContainer, sidecarContainer, sidecarVolumes } from './sidecar.ts'
+import { guardedPort, redirectContainer, sidecarContainer, sidecarVolumes } from './sidecar.ts'
 
 export interface InjectOptions {
   /** What holds where the pod's annotations say nothing. */
@@ -47,7 +47,8 @@ export function injectPod(template: JsonMap, options: InjectOptions): Injection 
   if (ejection.kind === 'refused') return ejection
   const bare = ejection.kind === 'ejected' ? ejection.template : template
   const { pod, problems } = readPod(bare)
-  const planned = planFor(pod, wishes.settings, options.platform)
+  const guarded = ejection.kind === 'ejected' ? guardedPort(template) : undefined
+  const planned = planFor(pod, wishes.settings, options.platform, guarded)
   const all = [
     ...wishes.problems,
     // Of a template that is no pod nothing else can be said.

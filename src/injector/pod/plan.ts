@@ -48,9 +48,17 @@ export type Planned =
     }
   | { readonly kind: 'impossible'; readonly problems: readonly PodProblem[] }
 
-/** Decides how to inject a pod that has nothing of ours, or says all that stands in the way. */
-export function planFor(pod: Pod, settings: Settings, platform: Platform): Planned {
-  const upstream = findUpstream(pod, settings)
+/**
+ * Decides how to inject a pod that has nothing of ours, or says all that stands in the way. `guarded`: the port that an earlier
+ * injection found; it stays, where the pod still declares it, when somebody has added containers with other ports.
+ */
+export function planFor(
+  pod: Pod,
+  settings: Settings,
+  platform: Platform,
+  guarded?: number,
+): Planned {
+  const upstream = findUpstream(pod, settings, guarded)
   const problems = [
     ...upstream.problems,
     ...platformProblems(pod, settings, platform),
@@ -75,6 +83,7 @@ const upstreamAnnotation = `${prefix}upstream-port`
 function findUpstream(
   pod: Pod,
   { upstreamPort: wanted }: Settings,
+  guarded: number | undefined,
 ): { readonly port: number | undefined; readonly problems: readonly PodProblem[] } {
   if (typeof wanted === 'number') return { port: wanted, problems: [] }
   const ports = pod.containers.flatMap((container) => container.ports)
@@ -82,6 +91,7 @@ function findUpstream(
   const numbers = [...new Set(found.map(({ number }) => number))]
   const [port] = numbers
   if (numbers.length === 1) return { port, problems: [] }
+  if (guarded !== undefined && numbers.includes(guarded)) return { port: guarded, problems: [] }
   const message =
     wanted === undefined
       ? unclear(numbers)

@@ -1,4 +1,4 @@
-import type { Json, JsonMap } from '../json.ts'
+import { type Json, type JsonMap, listAt, mapAt, textAt } from '../json.ts'
 import { drainDelay, names, type Plan } from './plan.ts'
 import { redirectScript } from './redirect-script.ts'
 import type { AgentSocket, Settings } from './settings.ts'
@@ -49,6 +49,18 @@ export function sidecarContainer(plan: Plan): JsonMap {
       readOnly: true,
     })),
   }
+}
+
+const upstreamVariable = 'POSTERN_INBOUND_UPSTREAM'
+
+/** The port of the workload that the sidecar in this pod guards; undefined where there is none, or it says no port. */
+export function guardedPort(template: JsonMap): number | undefined {
+  const spec = mapAt(template, 'spec')
+  const containers = [...listAt(spec, 'initContainers'), ...listAt(spec, 'containers')]
+  const sidecar = containers.find((one) => textAt(one, 'name') === names.sidecar)
+  const variable = listAt(sidecar, 'env').find((one) => textAt(one, 'name') === upstreamVariable)
+  const [, port] = /^127\.0\.0\.1:([1-9][0-9]{0,4})$/.exec(textAt(variable, 'value') ?? '') ?? []
+  return port === undefined ? undefined : Number(port)
 }
 
 /** The init container that redirects, which needs what no other container here has: root and the rights over the pod's network. */
@@ -109,7 +121,7 @@ function environment(plan: Plan): Json[] {
   const variables: [string, string][] = [
     ['SPIFFE_ENDPOINT_SOCKET', `unix://${mounts.agent}/${settings.agentSocket.file}`],
     ['POSTERN_INBOUND_LISTEN', `[::]:${settings.port}`],
-    ['POSTERN_INBOUND_UPSTREAM', `127.0.0.1:${upstreamPort}`],
+    [upstreamVariable, `127.0.0.1:${upstreamPort}`],
     ...unless('http', 'POSTERN_INBOUND_PROTOCOL', settings.protocol),
     ...unless('auto', 'POSTERN_INBOUND_UPSTREAM_PROTOCOL', settings.upstreamProtocol),
     ...unless('refuse', 'POSTERN_INBOUND_PLAINTEXT', settings.plaintext),
