@@ -9,6 +9,13 @@
  */
 export const benchmarks = [
   {
+    name: 'attacks',
+    file: 'attacks.ts',
+    options: '[seconds of each=5]',
+    needsBuild: true,
+    measures: 'what floods of HTTP/2 frames cost another caller',
+  },
+  {
     name: 'connections',
     file: 'connections.ts',
     options: '[requests per second=500]',

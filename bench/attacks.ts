@@ -1,0 +1,122 @@
+/**
+ * What a flood of HTTP/2 frames costs somebody else: `npm run bench -- attacks` (`-- [seconds of each]`). A caller asks one request after
+ * the other over a connection of its own while another process, without a key, floods the same port of the built program, and
+ * connects anew whenever it is cut. Printed are the caller's latencies beside those of a quiet time (bound: twice the 99th
+ * percentile), what the attacker got rid of, and resident memory. The sidecar and the others each need a CPU of their own.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
+import { connect } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { Mesh } from '../test/e2e/support/mesh.ts'
+import { nextWindow, windowEnvironment } from '../test/support/window.ts'
+
+const frame = (type: number, flags: number, stream: number, payload = Buffer.alloc(0)) => {
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(payload.length, 0, 3)
+  head.writeUInt8(type, 3)
+  head.writeUInt8(flags, 4)
+  head.writeUInt32BE(stream, 5)
+  return Buffer.concat([head, payload])
+}
+/** GET / of `a`, in HPACK. */
+const request = Buffer.from([0x82, 0x86, 0x84, 0x41, 0x01, 0x61])
+const cancel = Buffer.from([0, 0, 0, 8])
+const opening = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0)])
+
+/** The frames number `i` of a connection. */
+const attacks: Readonly<Record<string, (i: number) => Buffer>> = {
+  'rapid reset': (i) =>
+    Buffer.concat([frame(1, 5, 2 * i + 1, request), frame(3, 0, 2 * i + 1, cancel)]),
+  'requests without a key': (i) => frame(1, 5, 2 * i + 1, request),
+  PING: () => frame(6, 0, 0, Buffer.alloc(8)),
+  SETTINGS: () => frame(4, 0, 0),
+  CONTINUATION: (i) => (i === 0 ? frame(1, 1, 1, request) : frame(9, 0, 1)),
+  'empty DATA': (i) => (i === 0 ? frame(1, 4, 1, request) : frame(0, 0, 1)),
+}
+
+const [role = '5', ...rest] = process.argv.slice(2)
+if (role === 'flood') flood(rest[0] ?? '', Number(rest[1]))
+else await main(Number(role))
+
+async function main(seconds: number): Promise<void> {
+  await using mesh = await Mesh.start({
+    config: { audit: { file: '/dev/null' } },
+    env: windowEnvironment,
+    inbound: { plaintext: 'allow' },
+    products: { all: { apiKeys: 'accept' } },
+    keys: { caller: { product: 'all' } },
+  })
+  mesh.workload.answerWith((_request, response) => response.end())
+  const { port } = mesh.postern
+  const session = connectHttp2(`http://127.0.0.1:${port}`)
+  await calls(session, mesh.key('caller'), seconds)
+  const quiet = await calls(session, mesh.key('caller'), seconds)
+  print('nobody attacks', quiet, quiet, (await nextWindow(mesh.postern)).residentBytes)
+  for (const name of Object.keys(attacks)) {
+    const attacker = fork(fileURLToPath(import.meta.url), ['flood', name, String(port)])
+    const latencies = await calls(session, mesh.key('caller'), seconds)
+    const sent = await stop(attacker)
+    print(`${name} (${sent})`, latencies, quiet, (await nextWindow(mesh.postern)).residentBytes)
+  }
+  session.close()
+}
+
+async function calls(session: ClientHttp2Session, key: string, seconds: number): Promise<number[]> {
+  const latencies: number[] = []
+  const endMs = performance.now() + seconds * 1_000
+  while (performance.now() < endMs) {
+    const startMs = performance.now()
+    const stream = session.request({ ':path': '/', 'x-api-key': key })
+    const [headers] = (await once(stream, 'response')) as [{ ':status': number }]
+    if (headers[':status'] !== 200) throw new Error(`answered ${headers[':status']}`)
+    stream.resume()
+    await once(stream, 'end')
+    latencies.push(performance.now() - startMs)
+  }
+  return latencies.sort((a, b) => a - b)
+}
+
+async function stop(attacker: ChildProcess): Promise<string> {
+  const said = once(attacker, 'message')
+  attacker.send('stop')
+  const [text] = (await said) as [string]
+  attacker.kill()
+  return text
+}
+
+function print(what: string, latencies: number[], quiet: number[], residentBytes: number): void {
+  const at = (all: number[], part: number) => all[Math.floor(all.length * part)] ?? NaN
+  const p99 = at(latencies, 0.99)
+  console.log(
+    `${what}: p50 ${at(latencies, 0.5).toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, ` +
+      `${(p99 / at(quiet, 0.99)).toFixed(2)} x quiet, ${Math.round(residentBytes / 2 ** 20)} MiB resident`,
+  )
+}
+
+/** At most one connection at once, and no faster than the other side takes it. */
+function flood(name: string, port: number): void {
+  const attack = attacks[name]
+  if (attack === undefined) throw new Error(`no attack ${name}`)
+  let [connections, frames] = [0, 0]
+  const begin = () => {
+    connections++
+    let sent = 0
+    const socket = connect(port, '127.0.0.1')
+    const send = () => {
+      if (socket.destroyed) return
+      const batch = Array.from({ length: 100 }, () => attack(sent++))
+      frames += batch.length
+      if (socket.write(Buffer.concat(batch))) setImmediate(send)
+      else socket.once('drain', send)
+    }
+    socket.on('error', () => undefined)
+    socket.once('close', begin)
+    socket.resume()
+    socket.write(opening)
+    send()
+  }
+  process.on('message', () => process.send?.(`${frames} sent on ${connections} connections`))
+  begin()
+}
