@@ -66,10 +66,8 @@ export function outageRows(world: () => TrustWorld): void {
 
     await endpoint.killAgent()
     const down = await sidecar.untilMetrics('disconnected', ({ isConnected }) => !isConnected)
-    assert.deepEqual(await live.call(), [200, 200])
-    assert.equal((await sidecar.caller(identity).call()).status, 200)
     assert.equal(down.svidNotAfterSeconds, before.svidNotAfterSeconds)
-    await sidecar.untilMissing()
+    await assertServesOn(sidecar, live, identity)
 
     await endpoint.startAgent()
     const after = await sidecar.untilMetrics('connected', ({ isConnected }) => isConnected)
@@ -89,10 +87,8 @@ export function outageRows(world: () => TrustWorld): void {
 
     await endpoint.evictAgent()
     const down = await sidecar.untilMetrics('disconnected', ({ isConnected }) => !isConnected)
-    assert.deepEqual(await live.call(), [200, 200])
-    assert.equal((await sidecar.caller(identity).call()).status, 200)
     assert.equal(down.svidNotAfterSeconds, before.svidNotAfterSeconds)
-    await sidecar.untilMissing()
+    await assertServesOn(sidecar, live, identity)
 
     await endpoint.attestAgent()
     const after = await sidecar.untilMetrics('connected', ({ isConnected }) => isConnected)
@@ -166,4 +162,15 @@ export function outageRows(world: () => TrustWorld): void {
     assert.equal((await sidecar.metrics()).epoch, before.epoch)
     live.close()
   })
+}
+
+/** Live and new connections, and it is ready. */
+async function assertServesOn(
+  sidecar: GuardedWorkload,
+  live: Awaited<ReturnType<GuardedWorkload['openLive']>>,
+  identity: Parameters<GuardedWorkload['caller']>[0],
+): Promise<void> {
+  assert.deepEqual(await live.call(), [200, 200])
+  assert.equal((await sidecar.caller(identity).call()).status, 200)
+  await sidecar.untilMissing()
 }
