@@ -75,7 +75,9 @@ export class SpireAgent {
       { ...environment, SPIRE_AGENT_DIR: folder },
       this.#logFile,
     )
-    await until('the agent is healthy', () => this.#isHealthy())
+    await until('the agent is healthy', () => this.#isHealthy()).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${this.log}`, { cause: error })
+    })
   }
 
   /** As a crash would end it: no goodbye to the workloads. */

@@ -242,7 +242,6 @@ export class SpireDomain {
     const { folder } = this.#options
     mkdirSync(join(folder, 'server'), { recursive: true })
     await this.#startOnFreePort()
-    writeFileSync(join(folder, 'bootstrap.pem'), await this.bundlePem())
     await this.startAgent(firstAgent)
   }
 
@@ -263,7 +262,9 @@ export class SpireDomain {
     return succeeds(server, ['healthcheck', '-socketPath', this.#socketPath])
   }
 
+  /** A join token, beside the bundle as it is now: an agent that has not attested yet knows the server by nothing else. */
   async #joinToken(agent: string): Promise<string> {
+    writeFileSync(join(this.#options.folder, 'bootstrap.pem'), await this.bundlePem())
     const options = ['token', 'generate', '-spiffeID', this.#idOfAgent(agent), '-output', 'json']
     return (JSON.parse(await this.#ask(options)) as { value: string }).value
   }
