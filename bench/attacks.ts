@@ -1,10 +1,13 @@
 /**
- * What a flood of HTTP/2 frames costs somebody else: `npm run bench -- attacks` (`-- [seconds of each]`). A caller asks one request after
- * the other over a connection of its own while another process, without a key, floods the same port of the built program, and
+ * What a flood costs somebody else: `npm run bench -- attacks` (`-- [seconds of each] [connections]`). A caller asks one request
+ * after the other over a connection of its own while another process, without a key, floods the same port of the built program, and
  * connects anew whenever it is cut. Printed are the caller's latencies beside those of a quiet time (bound: twice the 99th
- * percentile), what the attacker got rid of, and resident memory. The sidecar and the others each need a CPU of their own.
+ * percentile), what the attacker got rid of, and resident memory.
+ *
+ * The sidecar has one CPU for itself. The attacker has what caller and workload leave of the other one (SCHED_IDLE): it is to cost
+ * the sidecar's time and not theirs, as one on another machine would.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
 import { connect } from 'node:net'
@@ -25,22 +28,33 @@ const request = Buffer.from([0x82, 0x86, 0x84, 0x41, 0x01, 0x61])
 const cancel = Buffer.from([0, 0, 0, 8])
 const opening = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0)])
 
-/** The frames number `i` of a connection. */
-const attacks: Readonly<Record<string, (i: number) => Buffer>> = {
-  'rapid reset': (i) =>
+interface Attack {
+  readonly opening: Buffer
+  /** The frames, or the request, number `i` of a connection. Undefined: it goes when it has said its opening. */
+  readonly next: ((i: number) => Buffer) | undefined
+}
+
+const http2 = (next: Attack['next']): Attack => ({ opening, next })
+const pipelined = Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+
+const attacks: Readonly<Record<string, Attack>> = {
+  'rapid reset': http2((i) =>
     Buffer.concat([frame(1, 5, 2 * i + 1, request), frame(3, 0, 2 * i + 1, cancel)]),
-  'requests without a key': (i) => frame(1, 5, 2 * i + 1, request),
-  PING: () => frame(6, 0, 0, Buffer.alloc(8)),
-  SETTINGS: () => frame(4, 0, 0),
-  CONTINUATION: (i) => (i === 0 ? frame(1, 1, 1, request) : frame(9, 0, 1)),
-  'empty DATA': (i) => (i === 0 ? frame(1, 4, 1, request) : frame(0, 0, 1)),
+  ),
+  'requests without a key': http2((i) => frame(1, 5, 2 * i + 1, request)),
+  PING: http2(() => frame(6, 0, 0, Buffer.alloc(8))),
+  SETTINGS: http2(() => frame(4, 0, 0)),
+  CONTINUATION: http2((i) => (i === 0 ? frame(1, 1, 1, request) : frame(9, 0, 1))),
+  'empty DATA': http2((i) => (i === 0 ? frame(1, 4, 1, request) : frame(0, 0, 1))),
+  'pipelined HTTP/1.1': { opening: pipelined, next: () => pipelined },
+  'connect and go': { opening, next: undefined },
 }
 
 const [role = '5', ...rest] = process.argv.slice(2)
-if (role === 'flood') flood(rest[0] ?? '', Number(rest[1]))
-else await main(Number(role))
+if (role === 'flood') flood(rest[0] ?? '', Number(rest[1]), Number(rest[2]))
+else await main(Number(role), Number(rest[0] ?? 1))
 
-async function main(seconds: number): Promise<void> {
+async function main(seconds: number, connections: number): Promise<void> {
   await using mesh = await Mesh.start({
     config: { audit: { file: '/dev/null' } },
     env: windowEnvironment,
@@ -49,13 +63,19 @@ async function main(seconds: number): Promise<void> {
     keys: { caller: { product: 'all' } },
   })
   mesh.workload.answerWith((_request, response) => response.end())
-  const { port } = mesh.postern
+  const { port, pid } = mesh.postern
+  execFileSync('taskset', ['-apc', '0', String(pid)])
+  execFileSync('taskset', ['-apc', '1', String(process.pid)])
   const session = connectHttp2(`http://127.0.0.1:${port}`)
   await calls(session, mesh.key('caller'), seconds)
   const quiet = await calls(session, mesh.key('caller'), seconds)
   print('nobody attacks', quiet, quiet, (await nextWindow(mesh.postern)).residentBytes)
   for (const name of Object.keys(attacks)) {
-    const attacker = fork(fileURLToPath(import.meta.url), ['flood', name, String(port)])
+    const attacker = fork(fileURLToPath(import.meta.url), [
+      ...['flood', name, String(port), String(connections)],
+    ])
+    execFileSync('chrt', ['-a', '-i', '-p', '0', String(attacker.pid)])
+    await once(attacker, 'message')
     const latencies = await calls(session, mesh.key('caller'), seconds)
     const sent = await stop(attacker)
     print(`${name} (${sent})`, latencies, quiet, (await nextWindow(mesh.postern)).residentBytes)
@@ -95,10 +115,11 @@ function print(what: string, latencies: number[], quiet: number[], residentBytes
   )
 }
 
-/** At most one connection at once, and no faster than the other side takes it. */
-function flood(name: string, port: number): void {
+/** At most `atOnce` connections at once, and no faster than the other side takes it. */
+function flood(name: string, port: number, atOnce: number): void {
   const attack = attacks[name]
   if (attack === undefined) throw new Error(`no attack ${name}`)
+  const { next } = attack
   let [connections, frames] = [0, 0]
   const begin = () => {
     connections++
@@ -106,7 +127,11 @@ function flood(name: string, port: number): void {
     const socket = connect(port, '127.0.0.1')
     const send = () => {
       if (socket.destroyed) return
-      const batch = Array.from({ length: 100 }, () => attack(sent++))
+      if (next === undefined) {
+        socket.destroySoon()
+        return
+      }
+      const batch = Array.from({ length: 100 }, () => next(sent++))
       frames += batch.length
       if (socket.write(Buffer.concat(batch))) setImmediate(send)
       else socket.once('drain', send)
@@ -114,9 +139,10 @@ function flood(name: string, port: number): void {
     socket.on('error', () => undefined)
     socket.once('close', begin)
     socket.resume()
-    socket.write(opening)
+    socket.write(attack.opening)
     send()
   }
   process.on('message', () => process.send?.(`${frames} sent on ${connections} connections`))
-  begin()
+  process.send?.('begun')
+  for (let i = 0; i < atOnce; i++) begin()
 }

@@ -113,15 +113,36 @@ export class Http2Connection<Context = unknown> {
 
   // Bytes in and out.
 
-  /** `nowMs`: any clock that never goes back. `chunk` must not be written to afterwards: `onData` hands out views of it. */
-  receive(chunk: Buffer, nowMs: number): void {
-    if (this.#core.isDead) return
+  /** Frames that were received wait for `goOn`, and `receive` must wait with them. */
+  get isBehind(): boolean {
+    return !this.#core.isDead && this.#receiver.isBehind
+  }
+
+  /**
+   * `nowMs`: any clock that never goes back. `chunk` must not be written to afterwards: `onData` hands out views of it. `most`:
+   * about so much is done of what came (limits.ts `workPerTurn`), the rest by `goOn`. Returns what was done. Throws `TypeError`
+   * while the connection `isBehind`.
+   */
+  receive(chunk: Buffer, nowMs: number, most = Infinity): number {
+    if (this.isBehind) throw new TypeError('received before what came before was done')
+    return this.#work(chunk, nowMs, most)
+  }
+
+  /** Does what `receive` has left undone, as much as `most`. Returns what was done. */
+  goOn(nowMs: number, most = Infinity): number {
+    return this.#work(noBytes, nowMs, most)
+  }
+
+  #work(chunk: Buffer, nowMs: number, most: number): number {
+    if (this.#core.isDead) return 0
     this.#core.nowMs = nowMs
     try {
-      this.#receiver.receive(chunk)
+      if (chunk.length > 0) this.#receiver.push(chunk)
+      return this.#receiver.work(most)
     } catch (thrown) {
       if (!(thrown instanceof BrokenRule)) throw thrown
       this.#core.fail(thrown.rule)
+      return 0
     }
   }
 
@@ -265,6 +286,7 @@ export class Http2Connection<Context = unknown> {
   }
 }
 
+const noBytes = Buffer.alloc(0)
 const noFields: Fields = []
 
 function expectBody<Context>(stream: Http2Stream<Context>): void {

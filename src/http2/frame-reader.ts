@@ -42,6 +42,11 @@ export class FrameReader {
     return this.#headerBytes > 0 || this.#missing >= 0
   }
 
+  /** Of the last chunk something is not yet read. */
+  get hasBytes(): boolean {
+    return this.#at < this.#chunk.length
+  }
+
   /** The chunk before must have been read to its end. */
   push(chunk: Buffer): void {
     this.#chunk = chunk
@@ -75,6 +80,7 @@ export class FrameReader {
 
   #release(): false {
     this.#chunk = nothing
+    this.#at = 0
     this.buffer = nothing
     return false
   }

@@ -4,7 +4,7 @@ import type { StreamRule } from './errors.ts'
 import { FrameReader } from './frame-reader.ts'
 import { clientPreface, frameFlag, frameType } from './frames.ts'
 import { HeaderReceiver } from './header-receiver.ts'
-import { maxQueuedFrames, settingsPerControlToken } from './limits.ts'
+import { maxQueuedFrames, settingsPerControlToken, workOfHeaders, workOfReset } from './limits.ts'
 import { PrefaceReader } from './preface-reader.ts'
 import type { Http2Stream } from './stream.ts'
 
@@ -30,15 +30,28 @@ export class FrameReceiver<Context> {
     return this.#reader.isInsideFrame && this.#reader.type === frameType.HEADERS
   }
 
-  receive(chunk: Buffer): void {
-    const core = this.#core
+  /** Bytes were pushed and not worked off. */
+  get isBehind(): boolean {
+    return this.#reader.hasBytes
+  }
+
+  /** The chunk before must have been worked off. */
+  push(chunk: Buffer): void {
     this.#reader.push(this.#preface.read(chunk))
-    while (this.#reader.next()) {
+  }
+
+  /** Handles frames until all are done or about `most` was done (`workOf`). Returns what was. */
+  work(most: number): number {
+    const core = this.#core
+    let done = 0
+    while (done < most && this.#reader.next()) {
+      done += workOf(this.#reader)
       this.#frame()
       // The owner may have lost the connection from within an event.
-      if (core.isDead) return
+      if (core.isDead) return done
       if (core.writer.queuedFrames > maxQueuedFrames) throw new BrokenRule('output_flood')
     }
+    return done
   }
 
   #frame(): void {
@@ -293,5 +306,17 @@ export class FrameReceiver<Context> {
     else if (increment === 0) core.breakStream(stream, 'window_increment_zero')
     else if (!core.queue.creditStream(stream, increment))
       core.breakStream(stream, 'window_overflow')
+  }
+}
+
+/** What a frame is likely to cost its receiver, a PING being 1. */
+function workOf({ type }: FrameReader): number {
+  switch (type) {
+    case frameType.HEADERS:
+      return workOfHeaders
+    case frameType.RST_STREAM:
+      return workOfReset
+    default:
+      return 1
   }
 }

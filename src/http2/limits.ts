@@ -76,6 +76,14 @@ export const maxQueuedFrames = 2_000
  */
 export const maxDataBytesPerTake = 131_072
 
+/**
+ * What one connection may have done for it in one turn of the event loop, a PING being 1: about a quarter of a millisecond, whatever it
+ * sends. A request and a reset cost so many times more: both may reach the workload.
+ */
+export const workPerTurn = 128
+export const workOfHeaders = 16
+export const workOfReset = 8
+
 /** Streams whose end is remembered, so that late frames get the right answer (closed-streams.ts). A power of two. */
 export const rememberedStreams = 256
 

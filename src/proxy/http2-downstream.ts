@@ -3,7 +3,7 @@ import type { Fields } from '../core/fields.ts'
 import { Http2Connection } from '../http2/connection.ts'
 import { h2 } from '../http2/errors.ts'
 import type { ServerEvents } from '../http2/events.ts'
-import { defaultLimits, type Http2Limits } from '../http2/limits.ts'
+import { defaultLimits, workPerTurn, type Http2Limits } from '../http2/limits.ts'
 import type { RefusedHead, RequestHead, RequestRefusal } from '../http2/request-head.ts'
 import type { Http2Stream } from '../http2/stream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
@@ -82,6 +82,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.#socket = new Http2Socket({
       socket,
       connection: this.connection,
+      workPerTurn,
       nowMs: () => deadlines.nowMs(),
       onRead: (nowMs) => this.#onRead(nowMs),
       onWritten: () => this.#onWritten(),

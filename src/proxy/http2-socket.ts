@@ -1,12 +1,15 @@
 import type { Duplex } from 'node:stream'
 import type { Http2Connection } from '../http2/connection.ts'
 import { guarded } from './guarded.ts'
+import { inLaterTurn, notInLaterTurn, TurnShare } from './turn-share.ts'
 
 export interface Http2SocketOptions<Context> {
   readonly socket: Duplex
   readonly connection: Http2Connection<Context>
   readonly nowMs: () => number
-  /** All frames of one read were handled. */
+  /** What the peer may cost in one turn of the event loop, in the unit of `Http2Connection.receive`. Default: whatever it sends. */
+  readonly workPerTurn?: number
+  /** Frames were handled: all of one read, or a share of them. */
   readonly onRead: (nowMs: number) => void
   /** Bytes were handed to the socket. */
   readonly onWritten: () => void
@@ -28,7 +31,11 @@ const discardLimitBytes = 256 * 1024
 export class Http2Socket<Context> {
   readonly #options: Http2SocketOptions<Context>
   readonly #flush: () => void
+  readonly #whenBehind: () => void
+  readonly #share: TurnShare
   #isScheduled = false
+  /** More was read than its share: the rest is done in later turns. */
+  #isBehind = false
   /** `ending`: closes once everything is written; `ended`: our side is closed, what still arrives is thrown away. */
   #phase: 'open' | 'ending' | 'ended' | 'gone' = 'open'
   #discardedBytes = 0
@@ -36,6 +43,8 @@ export class Http2Socket<Context> {
 
   constructor(options: Http2SocketOptions<Context>) {
     this.#options = options
+    this.#share = new TurnShare(options.workPerTurn ?? Infinity)
+    this.#whenBehind = this.#guarded(() => this.#goOn())
     this.#flush = this.#guarded(() => {
       this.#isScheduled = false
       this.#write()
@@ -72,6 +81,7 @@ export class Http2Socket<Context> {
   destroy(): void {
     if (this.#phase === 'gone') return
     this.#phase = 'gone'
+    notInLaterTurn(this.#whenBehind)
     const { connection, socket, onClosed } = this.#options
     try {
       connection.connectionLost()
@@ -101,15 +111,40 @@ export class Http2Socket<Context> {
   }
 
   #receive(chunk: Buffer): void {
-    const { connection, nowMs, onRead } = this.#options
-    if (this.#phase === 'ended' || connection.isDead) {
+    const { connection, nowMs } = this.#options
+    if (!this.#isReading) {
       this.#discard(chunk.length)
       return
     }
     const readMs = nowMs()
-    connection.receive(chunk, readMs)
+    this.#share.spend(connection.receive(chunk, readMs, this.#share.left))
+    this.#worked(readMs)
+  }
+
+  /** Does the next share of what was read. */
+  #goOn(): void {
+    const { connection, nowMs } = this.#options
+    if (!this.#isReading) {
+      this.#options.socket.resume()
+      return
+    }
+    const readMs = nowMs()
+    this.#share.spend(connection.goOn(readMs, this.#share.left))
+    this.#worked(readMs)
+  }
+
+  /** While something is left to do nothing more is read. */
+  #worked(readMs: number): void {
+    const { connection, socket, onRead } = this.#options
     onRead(readMs)
     if (connection.hasOutput) this.schedule()
+    if (connection.isBehind) {
+      socket.pause()
+      inLaterTurn(this.#whenBehind)
+    } else if (this.#isBehind) {
+      socket.resume()
+    }
+    this.#isBehind = connection.isBehind
   }
 
   #discard(bytes: number): void {
@@ -127,6 +162,10 @@ export class Http2Socket<Context> {
       this.#phase = 'ended'
       socket.end(onEnded)
     }
+  }
+
+  get #isReading(): boolean {
+    return this.#phase !== 'ended' && !this.#options.connection.isDead
   }
 
   get #isWriting(): boolean {

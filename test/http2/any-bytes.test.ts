@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { cutAt, cuts } from './support/arbitraries.ts'
-import { settingsAck } from './support/raw-frames.ts'
+import { END, get, headers, ping, rstStream, settingsAck } from './support/raw-frames.ts'
 import { Bench } from './support/recorder.ts'
 import { clientBytes, mutated } from './support/sessions.ts'
 
@@ -14,6 +14,16 @@ function serve(chunks: readonly Buffer[]): Bench {
   }
   bench.events.take = (stream, chunk) => bench.connection.consumed(stream, chunk.length)
   for (const chunk of chunks) bench.receive(chunk)
+  return bench
+}
+
+/** The same server, fed with all the bytes at once, which it works off in shares of `most`. */
+function serveInShares(bytes: Buffer, most: number): Bench {
+  const bench = serve([])
+  let shares = 1
+  bench.connection.receive(bytes, 0, most)
+  for (; bench.connection.isBehind; shares++) bench.connection.goOn(0, most)
+  assert.ok(shares <= 1 + bytes.length / 9, `${shares} shares of ${bytes.length} bytes`)
   return bench
 }
 
@@ -61,6 +71,18 @@ describe('any cut of the byte stream', () => {
     )
   })
 
+  it('and any share of the work at a time', () => {
+    fc.assert(
+      fc.property(clientBytes(), fc.integer({ min: 1, max: 40 }), (bytes, most) => {
+        const whole = serve([bytes])
+        const inShares = serveInShares(bytes, most)
+        assert.deepEqual(inShares.log, whole.log)
+        assert.deepEqual(inShares.events.heads, whole.events.heads)
+      }),
+      { numRuns: 100 },
+    )
+  })
+
   it('finds the same broken rules in broken bytes, and never throws', () => {
     fc.assert(
       fc.property(
@@ -92,5 +114,41 @@ describe('any cut of the byte stream', () => {
       }),
       { numRuns: 300 },
     )
+  })
+})
+
+describe('a share of the work', () => {
+  it('is so many frames; a request counts for sixteen and a reset for eight', () => {
+    const bench = Bench.server()
+    const frames = [
+      ...[ping('12345678'), ping('12345678'), headers(1, get(), END), rstStream(1, 8)],
+      ...[ping('12345678'), headers(3, get(), END)],
+    ]
+    assert.equal(bench.connection.receive(Buffer.concat(frames), 0, 0), 0)
+    assert.equal(bench.connection.goOn(0, 1), 1)
+    assert.equal(bench.connection.goOn(0, 2), 1 + 16)
+    assert.deepEqual(bench.log, ['request 1 GET / end'])
+    assert.equal(bench.connection.goOn(0, 9), 8 + 1)
+    assert.equal(bench.connection.isBehind, true)
+    assert.equal(bench.connection.goOn(0), 16)
+    assert.equal(bench.connection.isBehind, false)
+    assert.equal(bench.connection.goOn(0), 0)
+  })
+
+  it('is done before more is received', () => {
+    const bench = Bench.server()
+    bench.connection.receive(Buffer.concat([ping('12345678'), ping('12345678')]), 0, 1)
+    assert.throws(() => bench.connection.receive(ping('12345678'), 0), TypeError)
+    bench.connection.goOn(0)
+    bench.receive(ping('12345678'))
+    assert.equal(bench.frames().length, 3)
+  })
+
+  it('is nothing when the connection is dead', () => {
+    const bench = Bench.server()
+    bench.connection.receive(Buffer.concat([ping('12345678'), ping('12345678')]), 0, 1)
+    bench.connection.connectionLost()
+    assert.equal(bench.connection.isBehind, false)
+    assert.equal(bench.connection.goOn(0), 0)
   })
 })

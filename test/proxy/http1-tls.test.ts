@@ -55,6 +55,20 @@ describe('an HTTP/1.1 connection over TLS', () => {
     caller.destroy()
   })
 
+  it('lets others have their turn between a thousand requests, each in a record of its own', async () => {
+    await f.start({ denies: () => true })
+    const greedy = await tlsCaller()
+    const other = await tlsCaller()
+    for (let i = 0; i < 1_000; i++) greedy.write(get('/greedy'))
+    other.write(get('/other'))
+    await other.has('denied')
+    const before = f.proxy.requests.findIndex(({ path }) => path === '/other')
+    assert.ok(before < 100, `${before} requests were served before the other one's`)
+    await eventually(() => greedy.text.split('denied').length === 1_001)
+    greedy.destroy()
+    other.destroy()
+  })
+
   it('answers pipelined requests in order', async () => {
     await f.start()
     f.workload.answerAlways((request) => ok(request.slice(4, 6)))

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import type { IncomingRequest } from '../../src/proxy/ends.ts'
+import { discardedRequest } from '../../src/proxy/ends.ts'
+import { END, get as h2Get, headers, ping } from '../http2/support/raw-frames.ts'
+import { eventually } from './support/eventually.ts'
+import { AnyProxy } from './support/http2-any-proxy.ts'
+import { answer } from './support/http2-local-answer.ts'
+import { RawPeer } from './support/http2-raw-peer.ts'
+import { get } from './support/messages.ts'
+import { useProxy } from './support/proxy-fixture.ts'
+
+/** What one packet of a greedy caller asks for. Another caller, who came after it, must not wait for all of it. */
+const many = 1_000
+
+/** How many of them may be served before the other one: those of a turn or a few, however slow the machine. */
+const few = 100
+
+describe('a caller that pipelines a thousand requests', () => {
+  const f = useProxy()
+
+  it('lets others have their turn, and gets all its replies', async () => {
+    await f.start({ denies: () => true })
+    const greedy = await f.caller()
+    const other = await f.caller()
+    greedy.write(get('/greedy').repeat(many))
+    other.write(get('/other'))
+    await other.has('denied')
+    assertFew(f.proxy.requests)
+    await eventually(() => greedy.text.split('denied').length === many + 1)
+    greedy.write(get('/after'))
+    await eventually(() => greedy.text.split('denied').length === many + 2)
+  })
+
+  it('is forgotten when it goes before it had all its turns', async () => {
+    await f.start({ denies: () => true })
+    const greedy = await f.caller()
+    greedy.write(get('/greedy').repeat(many))
+    await greedy.has('denied')
+    greedy.reset()
+    const [downstream] = f.proxy.downstreams
+    downstream?.destroy()
+    await eventually(() => f.proxy.downstreams.size === 0)
+    const served = f.proxy.requests.length
+    assert.ok(served < many)
+    await turns(10)
+    assert.equal(f.proxy.requests.length, served)
+  })
+
+  it('is served to the end of its share when the connection drains', async () => {
+    await f.start({ denies: () => true })
+    const greedy = await f.caller()
+    greedy.write(get('/greedy').repeat(many))
+    await greedy.has('denied')
+    const [downstream] = f.proxy.downstreams
+    downstream?.drain()
+    await greedy.ended()
+    const replies = greedy.text.split('denied').length - 1
+    assert.ok(replies < many)
+    assert.equal(replies, f.proxy.requests.length)
+    assert.match(greedy.text, /connection: close\r\ncontent-length: 6\r\n\r\ndenied$/)
+  })
+})
+
+describe('a caller that sends a thousand frames of HTTP/2', () => {
+  const requests: IncomingRequest[] = []
+  let proxy: AnyProxy
+  let greedy: RawPeer
+  let other: RawPeer
+
+  beforeEach(async () => {
+    requests.length = 0
+    proxy = await AnyProxy.start({ downstream: 'h2', upstream: 'http1', upstreamPort: 1 })
+    proxy.answerLocally = (request, reply) => {
+      requests.push(request)
+      answer(reply, 403, 'denied')
+      return discardedRequest
+    }
+    greedy = await RawPeer.caller(proxy.port)
+    other = await RawPeer.caller(proxy.port)
+  })
+
+  afterEach(async () => {
+    greedy.raw.destroy()
+    other.raw.destroy()
+    await proxy.close()
+    assert.deepEqual(proxy.bugs, [])
+  })
+
+  it('lets others have their turn between its requests, and gets all its replies', async () => {
+    const frames = Array.from({ length: many }, (_, i) =>
+      headers(2 * i + 1, asking('/greedy'), END),
+    )
+    greedy.send(...frames)
+    other.send(headers(1, asking('/other'), END))
+    await other.has('HEADERS 1 403')
+    assertFew(requests)
+    await greedy.has(`HEADERS ${2 * many - 1} 403`)
+    greedy.send(ping('after all'.slice(0, 8)))
+    await eventually(() => greedy.frames.at(-1)?.startsWith('PING') === true)
+    assert.equal(greedy.heads.size, many)
+  })
+
+  it('lets others have their turn between its PINGs', async () => {
+    greedy.send(...Array.from({ length: 900 }, () => ping('12345678')))
+    other.send(headers(1, asking('/other'), END))
+    await other.has('HEADERS 1 403')
+    const answered = greedy.frames.filter((frame) => frame.startsWith('PING')).length
+    assert.ok(answered < 900, `${answered} PINGs were answered first`)
+    await eventually(() => greedy.frames.filter((frame) => frame.startsWith('PING')).length === 900)
+  })
+
+  it('is forgotten when it goes before it had all its turns', async () => {
+    const frames = Array.from({ length: many }, (_, i) =>
+      headers(2 * i + 1, asking('/greedy'), END),
+    )
+    greedy.send(...frames)
+    await greedy.has('HEADERS 1 403')
+    greedy.raw.reset()
+    for (const downstream of proxy.downstreams) downstream.destroy()
+    await eventually(() => proxy.downstreams.size === 0)
+    const served = requests.length
+    assert.ok(served < many)
+    await turns(10)
+    assert.equal(requests.length, served)
+  })
+})
+
+/** So many turns of the event loop are over. */
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+function asking(path: string): string[] {
+  return h2Get().map((text) => (text === '/' ? path : text))
+}
+
+function assertFew(requests: readonly IncomingRequest[]): void {
+  const before = requests.findIndex(({ path }) => path === '/other')
+  assert.ok(before >= 0 && before < few, `${before} requests were served before the other one's`)
+}
