@@ -1,5 +1,5 @@
 /**
- * What a flood costs somebody else: `npm run bench -- attacks` (`-- [seconds of each] [connections]`). A caller asks one request
+ * What a flood costs somebody else: `npm run bench -- attacks` (`-- [seconds of each] [connections] [attacks]`). A caller asks one request
  * after the other over a connection of its own while another process, without a key, floods the same port of the built program, and
  * connects anew whenever it is cut. Printed are the caller's latencies beside those of a quiet time (bound: twice the 99th
  * percentile), what the attacker got rid of, and resident memory.
@@ -11,9 +11,10 @@ import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
 import { connect } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { Mesh } from '../test/e2e/support/mesh.ts'
-import { nextWindow, windowEnvironment } from '../test/support/window.ts'
+import { nextWindow, type Window, windowEnvironment } from '../test/support/window.ts'
 
 const frame = (type: number, flags: number, stream: number, payload = Buffer.alloc(0)) => {
   const head = Buffer.alloc(9)
@@ -29,7 +30,8 @@ const cancel = Buffer.from([0, 0, 0, 8])
 const opening = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0)])
 
 interface Attack {
-  readonly opening: Buffer
+  /** What it says first. Undefined: it speaks TLS, and goes when it is secure. */
+  readonly opening: Buffer | undefined
   /** The frames, or the request, number `i` of a connection. Undefined: it goes when it has said its opening. */
   readonly next: ((i: number) => Buffer) | undefined
 }
@@ -48,13 +50,14 @@ const attacks: Readonly<Record<string, Attack>> = {
   'empty DATA': http2((i) => (i === 0 ? frame(1, 4, 1, request) : frame(0, 0, 1))),
   'pipelined HTTP/1.1': { opening: pipelined, next: () => pipelined },
   'connect and go': { opening, next: undefined },
+  'TLS handshakes': { opening: undefined, next: undefined },
 }
 
 const [role = '5', ...rest] = process.argv.slice(2)
 if (role === 'flood') flood(rest[0] ?? '', Number(rest[1]), Number(rest[2]))
-else await main(Number(role), Number(rest[0] ?? 1))
+else await main(Number(role), Number(rest[0] ?? 1), rest.slice(1))
 
-async function main(seconds: number, connections: number): Promise<void> {
+async function main(seconds: number, connections: number, only: string[]): Promise<void> {
   await using mesh = await Mesh.start({
     config: { audit: { file: '/dev/null' } },
     env: windowEnvironment,
@@ -69,8 +72,8 @@ async function main(seconds: number, connections: number): Promise<void> {
   const session = connectHttp2(`http://127.0.0.1:${port}`)
   await calls(session, mesh.key('caller'), seconds)
   const quiet = await calls(session, mesh.key('caller'), seconds)
-  print('nobody attacks', quiet, quiet, (await nextWindow(mesh.postern)).residentBytes)
-  for (const name of Object.keys(attacks)) {
+  print('nobody attacks', quiet, quiet, await nextWindow(mesh.postern))
+  for (const name of only.length > 0 ? only : Object.keys(attacks)) {
     const attacker = fork(fileURLToPath(import.meta.url), [
       ...['flood', name, String(port), String(connections)],
     ])
@@ -78,7 +81,7 @@ async function main(seconds: number, connections: number): Promise<void> {
     await once(attacker, 'message')
     const latencies = await calls(session, mesh.key('caller'), seconds)
     const sent = await stop(attacker)
-    print(`${name} (${sent})`, latencies, quiet, (await nextWindow(mesh.postern)).residentBytes)
+    print(`${name} (${sent})`, latencies, quiet, await nextWindow(mesh.postern))
   }
   session.close()
 }
@@ -106,12 +109,13 @@ async function stop(attacker: ChildProcess): Promise<string> {
   return text
 }
 
-function print(what: string, latencies: number[], quiet: number[], residentBytes: number): void {
+function print(what: string, latencies: number[], quiet: number[], window: Window): void {
   const at = (all: number[], part: number) => all[Math.floor(all.length * part)] ?? NaN
   const p99 = at(latencies, 0.99)
   console.log(
     `${what}: p50 ${at(latencies, 0.5).toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, ` +
-      `${(p99 / at(quiet, 0.99)).toFixed(2)} x quiet, ${Math.round(residentBytes / 2 ** 20)} MiB resident`,
+      `${(p99 / at(quiet, 0.99)).toFixed(2)} x quiet; longest pause ${window.longestOwnPauseMs.toFixed(1)} ms, ` +
+      `${Math.round(window.residentBytes / 2 ** 20)} MiB resident`,
   )
 }
 
@@ -119,12 +123,15 @@ function print(what: string, latencies: number[], quiet: number[], residentBytes
 function flood(name: string, port: number, atOnce: number): void {
   const attack = attacks[name]
   if (attack === undefined) throw new Error(`no attack ${name}`)
-  const { next } = attack
+  const { opening, next } = attack
   let [connections, frames] = [0, 0]
   const begin = () => {
     connections++
     let sent = 0
-    const socket = connect(port, '127.0.0.1')
+    const socket =
+      opening === undefined
+        ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
+        : connect(port, '127.0.0.1')
     const send = () => {
       if (socket.destroyed) return
       if (next === undefined) {
@@ -139,8 +146,12 @@ function flood(name: string, port: number, atOnce: number): void {
     socket.on('error', () => undefined)
     socket.once('close', begin)
     socket.resume()
-    socket.write(attack.opening)
-    send()
+    if (opening === undefined) {
+      socket.once('secureConnect', () => socket.destroy())
+    } else {
+      socket.write(opening)
+      send()
+    }
   }
   process.on('message', () => process.send?.(`${frames} sent on ${connections} connections`))
   process.send?.('begun')
