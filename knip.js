@@ -20,9 +20,10 @@ export default {
   // Named where knip does not look: by path in scripts/generate.mjs, and in .mocharc.json.
   ignoreDependencies: ['protoc', 'ts-proto', 'tsx'],
   // Programs that come from outside; scripts/lib/tool-table.mjs says what for and from where.
-  // taskset and mkfifo are of util-linux and coreutils, which every Linux has.
+  // chrt, taskset and mkfifo are of util-linux and coreutils, which every Linux has.
   ignoreBinaries: [
     ...toolTable.flatMap((tool) => tool.commands),
+    'chrt',
     'taskset',
     'mkfifo',
     'mount',
