@@ -6,6 +6,7 @@ export class IpAddress {
   readonly family: 4 | 6
   readonly #bytes: Uint8Array
   #bits: string | undefined
+  #text: string | undefined
 
   private constructor(bytes: Uint8Array) {
     this.#bytes = bytes
@@ -31,7 +32,7 @@ export class IpAddress {
 
   /** Dotted decimal, or the one text of RFC 5952. */
   toString(): string {
-    return this.family === 4 ? this.#bytes.join('.') : formatIpv6(this.#bytes)
+    return (this.#text ??= this.family === 4 ? this.#bytes.join('.') : formatIpv6(this.#bytes))
   }
 }
 

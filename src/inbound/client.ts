@@ -10,11 +10,24 @@ export interface Client {
   readonly port: number
 }
 
+/** So many addresses are kept; then it begins anew. */
+const rememberedAddresses = 1_000
+
+/** What socket addresses are, parsed once: callers come again, and reading one costs more than anything else of an accept. */
+const addresses = new Map<string, IpAddress | undefined>()
+
 /** The other end of the socket. */
-export function clientOf(socket: Socket): Client {
+export function clientOf(socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): Client {
+  return clientAt(addressOf(socket.remoteAddress ?? ''), socket.remotePort ?? 0)
+}
+
+function addressOf(text: string): IpAddress | undefined {
+  if (addresses.has(text)) return addresses.get(text)
+  if (addresses.size >= rememberedAddresses) addresses.clear()
   // The zone of a link-local address says which of our interfaces it came by.
-  const text = socket.remoteAddress?.replace(/%.*$/, '') ?? ''
-  return clientAt(IpAddress.parse(text), socket.remotePort ?? 0)
+  const address = IpAddress.parse(text.replace(/%.*$/, ''))
+  addresses.set(text, address)
+  return address
 }
 
 export function clientAt(address: IpAddress | undefined, port: number): Client {
