@@ -1,11 +1,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import { messageOf, PosternError, stackOf } from '../core/errors.ts'
 import { listenHost } from '../core/listen-host.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import { Http1Downstream } from '../proxy/http1-downstream.ts'
 import { Http2Downstream } from '../proxy/http2-downstream.ts'
 import { http1LimitsFor, http2LimitsFor } from '../proxy/request-limits.ts'
+import { type AcceptedTls, acceptedTls, acceptTls } from '../tls/accept-tls.ts'
 import { type ListenerTls, listenerTlsOptions, type ServerIdentity } from '../tls/context.ts'
 import { handshakeFailureOf } from '../tls/handshake-failure.ts'
 import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
@@ -54,7 +55,7 @@ export class InboundServer {
   readonly #unreadAnswers: UnreadAnswers
   /** All that were accepted: also those that are in their handshake, which nobody else could end. */
   readonly #sockets = new Set<Socket>()
-  #tls: TlsServer | undefined
+  #tls: AcceptedTls | undefined
   #hasIdentity = false
   #draining = false
 
@@ -118,9 +119,7 @@ export class InboundServer {
    */
   useIdentity(identity: ServerIdentity): void {
     try {
-      const options = listenerTlsOptions(identity, this.#options.tls)
-      if (this.#tls === undefined) this.#tls = this.#createTls(options)
-      else this.#tls.setSecureContext(options)
+      this.#tls = acceptedTls(listenerTlsOptions(identity, this.#options.tls))
     } catch (cause) {
       throw new PosternError(
         'ERR_TLS_CONTEXT',
@@ -205,26 +204,21 @@ export class InboundServer {
     if (!this.#hasIdentity || this.#tls === undefined) {
       this.#reception.known(socket, 'identity_unavailable')
       socket.destroy()
-    } else {
-      this.#tls.emit('connection', socket)
+      return
     }
-  }
-
-  #createTls(options: ReturnType<typeof listenerTlsOptions>): TlsServer {
-    const server = createTlsServer(options, (socket) => this.#onSecure(socket))
-    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-      // Nobody is found when the other end went: the close of the connection below tells of it.
-      const reason = handshakeFailureOf(error)
-      this.#reception.known(socket, reason === 'timeout' ? reason : 'failed', reason)
-      socket.destroy()
+    acceptTls(socket, this.#tls, {
+      onSecure: (secure) => this.#onSecure(socket, secure),
+      onFailed: (error) => {
+        const reason = handshakeFailureOf(error)
+        this.#reception.known(socket, 'failed', reason)
+      },
     })
-    return server
   }
 
-  #onSecure(socket: TLSSocket): void {
+  #onSecure(raw: Socket, socket: TLSSocket): void {
     if (socket.isSessionReused()) {
       // Cannot happen with the options of tls/context.ts. If it does, nothing was proven on this connection.
-      this.#reception.known(socket, 'resumed')
+      this.#reception.known(raw, 'resumed')
       socket.destroy()
       return
     }
@@ -232,13 +226,13 @@ export class InboundServer {
     if (chain === undefined) return
     const presented = this.#options.context.verdicts.shared(chain)
     const result = presented.certificates.length === 0 ? 'anonymous' : 'certificate'
-    const arrival = this.#reception.known(socket, result)
+    const arrival = this.#reception.known(raw, result)
     if (arrival === undefined) {
       socket.destroy()
       return
     }
     const { client } = arrival
-    this.#unreadAnswers.watch({ raw: arrival.socket, secure: socket })
+    this.#unreadAnswers.watch({ raw, secure: socket })
     if (this.#options.protocol === 'tcp') this.#tunnel(socket, client, presented)
     else this.#serve(socket, client, presented, socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1')
   }

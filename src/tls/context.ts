@@ -54,8 +54,8 @@ export function dialerTlsOptions(identity: ServerIdentity): SecureContextOptions
 }
 
 /**
- * The complete TLS options of the listener. The same object goes to `createServer` and to every `setSecureContext`:
- * the latter does not merge, so an option left out there would come back at its default (resumption, for one).
+ * The complete TLS options of a listener, of its first identity as of every later one: nothing is merged with what held before, and
+ * an option left out would come back at its default (resumption, for one).
  *
  * - `rejectUnauthorized: false` and an empty `ca`: OpenSSL asks for a certificate, names no CA to strangers, and never
  *   decides. Our validator runs on whatever was presented; `socket.authorized` is not looked at anywhere.
@@ -67,6 +67,7 @@ export function listenerTlsOptions(identity: ServerIdentity, listener: ListenerT
     requestCert: true,
     rejectUnauthorized: false,
     honorCipherOrder: true,
+    sessionIdContext: 'postern',
     handshakeTimeout: listener.handshakeTimeoutMs,
     ...(listener.protocols.length === 0 ? {} : { ALPNProtocols: [...listener.protocols] }),
   }

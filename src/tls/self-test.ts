@@ -1,4 +1,9 @@
-import type { AddressInfo } from 'node:net'
+import {
+  type AddressInfo,
+  connect as connectTcp,
+  createServer as createTcpServer,
+  type Server as TcpServer,
+} from 'node:net'
 import {
   connect,
   createSecureContext,
@@ -9,6 +14,7 @@ import {
   type TLSSocket,
 } from 'node:tls'
 import { PosternError } from '../core/errors.ts'
+import { type AcceptedTls, acceptedTls, acceptTls } from './accept-tls.ts'
 import { dialerTlsOptions, listenerTlsOptions } from './context.ts'
 import { readPresentedChain } from './presented-chain.ts'
 import { type ClientIdentity, throwAwayIdentities } from './throw-away-identities.ts'
@@ -19,36 +25,47 @@ interface Observation {
   readonly resumed: boolean
 }
 
+/** For what takes milliseconds where it works. */
+const patienceMs = 5_000
+
 const advice = 'use Node.js 20.19+, 22.12+, 24 below or above 24.21.0, or 26.9+'
 
 /** What is put to the test; replaced by tests that prove that a fault is found. */
 export interface TestedRuntime {
   readonly listenerTlsOptions: typeof listenerTlsOptions
+  readonly acceptTls: typeof acceptTls
   readonly readPresentedChain: typeof readPresentedChain
 }
 
 /**
  * Proves on this Node.js, with throw-away certificates over loopback, what the security of the listener rests on: a
- * presented intermediate is visible, "no certificate" is seen as such, and no session resumes in TLS 1.2 or 1.3.
- * Throws `PosternError` ERR_RUNTIME_UNSUPPORTED.
+ * presented intermediate is visible, "no certificate" is seen as such, no session resumes in TLS 1.2 or 1.3, and a connection
+ * ends when its TLS is broken. Throws `PosternError` ERR_RUNTIME_UNSUPPORTED.
  *
  * Node.js 24.21.0 and 26.8 lose intermediates only of chains that OpenSSL itself could verify, which with our empty `ca` is
  * none; they leak memory on each mTLS connection, though, and are left out of `engines` for that.
  */
 export async function selfTest(
-  runtime: TestedRuntime = { listenerTlsOptions, readPresentedChain },
+  runtime: TestedRuntime = { listenerTlsOptions, acceptTls, readPresentedChain },
 ): Promise<void> {
   const { server, client } = throwAwayIdentities()
-  const listener = createServer(
-    runtime.listenerTlsOptions(server, { protocols: [], handshakeTimeoutMs: 5_000 }),
+  const tls = acceptedTls(
+    runtime.listenerTlsOptions(server, { protocols: [], handshakeTimeoutMs: patienceMs }),
   )
   const seen: Observation[] = []
-  listener.on('secureConnection', (socket) => observe(socket, seen, runtime))
+  const listener = createTcpServer((raw) => {
+    raw.setTimeout(patienceMs, () => raw.destroy())
+    runtime.acceptTls(raw, tls, {
+      onSecure: (socket) => observe(socket, seen, runtime),
+      onFailed: () => raw.destroy(),
+    })
+  })
   await listen(listener)
   try {
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       await checkVersion(listener, version, client, seen)
     }
+    expect(await endsWhenBroken(tls, runtime), 'keeps a connection whose TLS is broken')
   } finally {
     listener.close()
   }
@@ -108,7 +125,7 @@ function dial(
 }
 
 async function checkVersion(
-  listener: Server,
+  listener: TcpServer,
   version: SecureVersion,
   client: ClientIdentity,
   seen: Observation[],
@@ -122,6 +139,38 @@ async function checkVersion(
   )
   await handshake(listener, { version, client, session })
   expect(seen.pop()?.resumed === false, `resumes sessions although tickets are off (${version})`)
+}
+
+/** A record of application data that nobody has encrypted. */
+const brokenRecord = Buffer.concat([Buffer.from('1703030020', 'hex'), Buffer.alloc(32)])
+
+/** Whether the server's end is gone as soon as the client hears of what it sent. */
+function endsWhenBroken(
+  tls: AcceptedTls,
+  runtime: Pick<TestedRuntime, 'acceptTls'>,
+): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    let accepted: TLSSocket | undefined
+    const listener = createTcpServer((raw) => {
+      listener.close()
+      raw.setTimeout(patienceMs, () => raw.destroy())
+      runtime.acceptTls(raw, tls, {
+        onSecure: (socket) => {
+          accepted = socket.resume()
+          socket.write('.')
+        },
+        onFailed: () => raw.destroy(),
+      })
+    })
+    listener.once('error', reject)
+    listener.listen(0, '127.0.0.1', () => {
+      const tcp = connectTcp((listener.address() as AddressInfo).port, '127.0.0.1')
+      const client = connect({ socket: tcp, rejectUnauthorized: false })
+      client.once('data', () => tcp.write(brokenRecord))
+      client.on('error', () => client.destroy())
+      client.on('close', () => resolve(accepted?.destroyed === true))
+    })
+  })
 }
 
 function observe(
@@ -139,7 +188,7 @@ function observe(
 
 /** One connection, until the server has ended it. Resolves with the last session that the client was given. */
 function handshake(
-  listener: Server,
+  listener: TcpServer,
   options: { version: SecureVersion; client?: ClientIdentity; session?: Buffer | undefined },
 ): Promise<Buffer | undefined> {
   return new Promise((resolve, reject) => {
@@ -160,7 +209,7 @@ function handshake(
   })
 }
 
-function listen(listener: Server): Promise<void> {
+function listen(listener: TcpServer): Promise<void> {
   return new Promise((resolve, reject) => {
     listener.once('error', reject)
     listener.listen(0, '127.0.0.1', resolve)

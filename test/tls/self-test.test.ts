@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { acceptTls } from '../../src/tls/accept-tls.ts'
 import { dialerTlsOptions, listenerTlsOptions } from '../../src/tls/context.ts'
 import { readPresentedChain } from '../../src/tls/presented-chain.ts'
 import {
@@ -8,7 +9,7 @@ import {
   type TestedRuntime,
 } from '../../src/tls/self-test.ts'
 
-const good: TestedRuntime = { listenerTlsOptions, readPresentedChain }
+const good: TestedRuntime = { listenerTlsOptions, acceptTls, readPresentedChain }
 
 describe('selfTest', () => {
   it('passes on this Node.js', async () => {
@@ -45,6 +46,18 @@ describe('selfTest', () => {
         listenerTlsOptions: (...given) => ({ ...listenerTlsOptions(...given), secureOptions: 0 }),
       },
       expected: /resumes sessions/,
+    },
+    {
+      name: 'tells nobody that TLS is broken',
+      runtime: {
+        ...good,
+        acceptTls: (raw, tls, { onSecure, onFailed }) =>
+          acceptTls(raw, tls, {
+            onSecure: (socket) => onSecure(socket.removeAllListeners('_tlsError')),
+            onFailed,
+          }),
+      },
+      expected: /keeps a connection whose TLS is broken/,
     },
   ]
   for (const { name, runtime, expected } of faults) {
