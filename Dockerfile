@@ -41,7 +41,8 @@ LABEL org.opencontainers.image.title="postern" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 ENV NODE_ENV=production
-COPY LICENSE package.json /opt/postern/
+ENV OPENSSL_CONF=/opt/postern/openssl.cnf
+COPY LICENSE package.json deploy/openssl.cnf /opt/postern/
 COPY --from=dependencies /dependencies/node_modules /opt/postern/node_modules
 COPY --from=build /build/dist /opt/postern/dist
 # A postern.yaml that is mounted here is found without --config.

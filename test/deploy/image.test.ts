@@ -53,6 +53,13 @@ describe('the Dockerfile', () => {
     assert.deepEqual(healthCommand.slice(entrypoint.length), ['check', '--live', '--files-only'])
   })
 
+  it('takes the settings of OpenSSL from the file that it copies', () => {
+    const texts = stageOf('postern').instructions.map(({ text }) => text)
+    assert.ok(texts.includes('OPENSSL_CONF=/opt/postern/openssl.cnf'))
+    assert.ok(texts.some((text) => text.endsWith(' deploy/openssl.cnf /opt/postern/')))
+    assert.ok(isSent('deploy/openssl.cnf'))
+  })
+
   it('gives the redirecting init container what its script calls', () => {
     assert.match(textOf('postern-redirect', 'RUN'), /apt-get install .* iptables( |$)/)
   })
@@ -89,7 +96,7 @@ describe('the image', function () {
     const bytes = [...files.values()].reduce((sum, size) => sum + size, 0)
     console.log(`      ${files.size} files, ${(bytes / 2 ** 20).toFixed(1)} MiB above the base`)
     const inOpt = readdirSync(join(root, 'opt/postern')).sort()
-    assert.deepEqual(inOpt, ['LICENSE', 'dist', 'node_modules', 'package.json'])
+    assert.deepEqual(inOpt, ['LICENSE', 'dist', 'node_modules', 'openssl.cnf', 'package.json'])
     assert.deepEqual(
       installedPackages(join(root, 'opt/postern/node_modules')),
       Object.keys(productionPackages()).sort(),

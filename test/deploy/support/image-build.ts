@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { cp, mkdir, readdir, stat } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { runProgram } from '../../e2e/support/programs.ts'
 import type { Instruction, Stage } from './dockerfile.ts'
 
@@ -54,7 +54,7 @@ async function copy({ text, flags }: Instruction, place: Place): Promise<void> {
     const origin = join(source, path)
     const isFolder = (await stat(origin)).isDirectory()
     const intoFolder = target.endsWith('/') || paths.length > 1
-    await cp(origin, !isFolder && intoFolder ? join(to, path) : to, {
+    await cp(origin, !isFolder && intoFolder ? join(to, basename(path)) : to, {
       recursive: true,
       verbatimSymlinks: true,
       filter: (file) => from !== undefined || isFolderOrSent(relative(source, file), place.options),
