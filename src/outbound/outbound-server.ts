@@ -42,8 +42,8 @@ export class OutboundServer {
   constructor(context: OutboundContext, route: OutboundRoute) {
     this.route = route
     this.#context = context
-    this.#pool = new PeerPool(context, route)
     this.#dialer = new PeerDialer(context, route)
+    this.#pool = new PeerPool(context, route, this.#dialer)
     this.#pause = new DialPause(context.clock)
     this.#tunnels = new LiveConnections({
       clock: context.clock,

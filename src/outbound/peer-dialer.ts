@@ -1,10 +1,11 @@
-import { isIP } from 'node:net'
-import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { connect, isIP, type Socket } from 'node:net'
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { stackOf } from '../core/errors.ts'
 import type { PeerDenyReason } from '../policy/peer-decision.ts'
 import type { Deadline } from '../proxy/deadlines.ts'
 import { guarded } from '../proxy/guarded.ts'
 import { type PresentedChain, readPresentedChain } from '../tls/presented-chain.ts'
+import { UnreadAnswers } from '../tls/unread-answers.ts'
 import type { ClientIdentity } from './client-identity.ts'
 import type { OutboundContext, OutboundRoute } from './context.ts'
 
@@ -37,27 +38,45 @@ export interface DialListener {
 export class PeerDialer {
   readonly #context: OutboundContext
   readonly #route: OutboundRoute
+  readonly #unreadAnswers: UnreadAnswers
 
   constructor(context: OutboundContext, route: OutboundRoute) {
+    const { clock, logger } = context
     this.#context = context
     this.#route = route
+    this.#unreadAnswers = new UnreadAnswers({
+      clock,
+      onEnd: () =>
+        logger.info('connection ended: what TLS answers on it is not read', {
+          upstream: route.expected.upstream,
+        }),
+    })
   }
 
   dial(identity: ClientIdentity, listener: DialListener): PeerDial {
     const { upstream, protocol } = this.#route
-    // The types of Node.js 20 do not know allowHalfOpen here.
-    const options: ConnectionOptions & { allowHalfOpen: boolean } = {
-      host: upstream.host,
-      port: upstream.port,
+    const raw = connect({ ...upstream, allowHalfOpen: protocol === 'tcp' })
+    return new PeerDial({
+      raw,
+      startTls: () => connectTls({ socket: raw, ...this.#tlsOptions(identity) }),
+      identity,
+      listener,
+      unreadAnswers: this.#unreadAnswers,
+      context: this.#context,
+      route: this.#route,
+    })
+  }
+
+  #tlsOptions(identity: ClientIdentity): ConnectionOptions {
+    const { upstream, protocol } = this.#route
+    return {
       secureContext: identity.context,
       // OpenSSL decides nothing: whoever gets the connection judges what was presented before it sends a byte.
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
-      allowHalfOpen: protocol === 'tcp',
       ...serverName(upstream.host),
       ...(protocol === 'http' ? { ALPNProtocols: ['h2', 'http/1.1'] } : {}),
     }
-    return new PeerDial(connect(options), identity, listener, this.#context, this.#route)
   }
 }
 
@@ -66,67 +85,71 @@ function serverName(host: string): { servername?: string } {
   return isIP(host) === 0 ? { servername: host.replace(/\.$/, '') } : {}
 }
 
+interface PeerDialOptions {
+  /** Still connecting. It stays apart from the TLS on it, because only it knows how many bytes came. */
+  readonly raw: Socket
+  /** Begins the handshake; called once, when `raw` is connected. */
+  readonly startTls: () => TLSSocket
+  readonly identity: ClientIdentity
+  readonly listener: DialListener
+  readonly unreadAnswers: UnreadAnswers
+  readonly context: OutboundContext
+  readonly route: OutboundRoute
+}
+
 /** One dial, from the connect to the end of the handshake, bounded in time. */
 export class PeerDial implements Deadline {
   deadlineMs: number
   readonly deadlineReached: () => void
-  readonly #socket: TLSSocket
-  readonly #identity: ClientIdentity
-  readonly #listener: DialListener
-  readonly #context: OutboundContext
-  readonly #route: OutboundRoute
+  readonly #options: PeerDialOptions
   #isConnected = false
   #isOver = false
 
-  constructor(
-    socket: TLSSocket,
-    identity: ClientIdentity,
-    listener: DialListener,
-    context: OutboundContext,
-    route: OutboundRoute,
-  ) {
-    this.#socket = socket
-    this.#identity = identity
-    this.#listener = listener
-    this.#context = context
-    this.#route = route
-    const { deadlines, logger } = context
-    const onBug = (error: unknown) => {
-      logger.error('unexpected exception', { error: stackOf(error) })
-      socket.destroy()
-    }
-    this.deadlineMs = deadlines.nowMs() + route.limits.upstreamConnectTimeoutMs
-    this.deadlineReached = guarded(onBug, () => this.#expire())
-    deadlines.add(this)
-    socket.once('connect', () => this.#onConnect())
-    socket.once(
-      'secureConnect',
-      guarded(onBug, () => this.#onSecure()),
+  constructor(options: PeerDialOptions) {
+    const { raw, context, route } = options
+    this.#options = options
+    this.deadlineMs = context.deadlines.nowMs() + route.limits.upstreamConnectTimeoutMs
+    this.deadlineReached = this.#guarded(() => this.#expire())
+    context.deadlines.add(this)
+    raw.once(
+      'connect',
+      this.#guarded(() => this.#onConnect()),
     )
-    // It stays: a socket that is given up may still break.
-    socket.on(
-      'error',
-      guarded(onBug, (error: Error) => this.#lose(error.message)),
-    )
-    socket.once(
-      'close',
-      guarded(onBug, () => this.#lose('the connection was closed')),
-    )
+    this.#loseWith(raw)
   }
 
   /** Gives it up; the listener hears nothing. */
   cancel(): void {
     this.#end()
-    this.#socket.destroy()
+    this.#options.raw.destroy()
   }
 
   #onConnect(): void {
+    if (this.#isOver) return
+    const { startTls, context, route } = this.#options
     this.#isConnected = true
-    this.deadlineMs = this.#context.deadlines.nowMs() + this.#route.limits.handshakeTimeoutMs
+    this.deadlineMs = context.deadlines.nowMs() + route.limits.handshakeTimeoutMs
+    const socket = startTls()
+    socket.once(
+      'secureConnect',
+      this.#guarded(() => this.#onSecure(socket)),
+    )
+    this.#loseWith(socket)
   }
 
-  #onSecure(): void {
-    const socket = this.#socket
+  /** The listeners stay: a socket that is given up may still break. */
+  #loseWith(socket: Socket): void {
+    socket.on(
+      'error',
+      this.#guarded((error: Error) => this.#lose(error.message)),
+    )
+    socket.once(
+      'close',
+      this.#guarded(() => this.#lose('the connection was closed')),
+    )
+  }
+
+  #onSecure(socket: TLSSocket): void {
     // Cannot happen, because we offer no session. If it does, nothing was proven on this connection.
     const presented = socket.isSessionReused() ? undefined : readPresentedChain(socket)
     if (presented === undefined) {
@@ -135,8 +158,10 @@ export class PeerDial implements Deadline {
     }
     if (this.#isOver) return
     this.#end()
+    const { raw, unreadAnswers, listener, identity } = this.#options
+    unreadAnswers.watch({ raw, secure: socket })
     const protocol = socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1'
-    this.#listener.onDialed({ socket, presented, protocol, identity: this.#identity })
+    listener.onDialed({ socket, presented, protocol, identity })
   }
 
   #expire(): void {
@@ -151,12 +176,23 @@ export class PeerDial implements Deadline {
   #fail(reason: DialFailure['reason'], detail: string): void {
     if (this.#isOver) return
     this.#end()
-    this.#socket.destroy()
-    this.#listener.onFailed({ reason, detail })
+    this.#options.raw.destroy()
+    this.#options.listener.onFailed({ reason, detail })
   }
 
   #end(): void {
     this.#isOver = true
-    this.#context.deadlines.delete(this)
+    this.#options.context.deadlines.delete(this)
+  }
+
+  #guarded<Arguments extends unknown[]>(
+    listener: (...values: Arguments) => void,
+  ): (...values: Arguments) => void {
+    const { raw, context } = this.#options
+    const onBug = (error: unknown) => {
+      context.logger.error('unexpected exception', { error: stackOf(error) })
+      raw.destroy()
+    }
+    return guarded(onBug, listener)
   }
 }

@@ -9,7 +9,7 @@ import type { OutboundContext, OutboundRoute } from './context.ts'
 import { DialPause } from './dial-pause.ts'
 import { JudgedPeer } from './judged-peer.ts'
 import { PeerConnection } from './peer-connection.ts'
-import { type DialedPeer, type DialFailure, type PeerDial, PeerDialer } from './peer-dialer.ts'
+import type { DialedPeer, DialFailure, PeerDial, PeerDialer } from './peer-dialer.ts'
 import { type PeerCall, WaitingCall } from './waiting-call.ts'
 
 /** The peer must not be the one who ends a connection for our certificate: we are gone so long before. */
@@ -52,10 +52,10 @@ export class PeerPool {
   #expiry: Timer | undefined
   #isClosed = false
 
-  constructor(context: OutboundContext, route: OutboundRoute) {
+  constructor(context: OutboundContext, route: OutboundRoute, dialer: PeerDialer) {
     this.#context = context
     this.#route = route
-    this.#dialer = new PeerDialer(context, route)
+    this.#dialer = dialer
     this.#pause = new DialPause(context.clock)
     this.#live = new LiveConnections({
       clock: context.clock,
