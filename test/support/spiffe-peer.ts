@@ -48,8 +48,9 @@ export class SpiffePeer {
     command: string,
     socketPath: string,
     expect: string,
+    what: 'serve' | 'serve-grpc' | 'serve-tcp' = 'serve',
   ): Promise<{ readonly peer: SpiffePeer; readonly port: number }> {
-    const peer = SpiffePeer.start(command, socketPath, 'serve', '--expect', expect)
+    const peer = SpiffePeer.start(command, socketPath, what, '--expect', expect)
     const { port } = await peer.line<{ port: number }>('its port', () => true)
     return { peer, port }
   }

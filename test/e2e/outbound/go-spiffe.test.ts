@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { systemClock } from '../../../src/core/clock.ts'
 import { silentLogger } from '../../../src/core/logger.ts'
 import { DevAgent } from '../../../src/dev/dev-agent.ts'
-import { PosternProcess, temporaryDirectory } from '../../support/postern-process.ts'
+import { echoClient, type EchoClient } from '../../proxy/support/http2-grpc-echo.ts'
+import {
+  type AuditLine,
+  PosternProcess,
+  temporaryDirectory,
+} from '../../support/postern-process.ts'
 import { SpiffePeer } from '../../support/spiffe-peer.ts'
 import { requireTool } from '../../support/tools.ts'
 import { callPlain } from './support/two-sidecars.ts'
@@ -20,6 +28,12 @@ interface Seen {
   readonly caller: string
   readonly serial: string
   readonly headers: Readonly<Record<string, string>>
+}
+
+interface StartOptions {
+  readonly what?: 'serve' | 'serve-grpc' | 'serve-tcp'
+  readonly serves?: string
+  readonly expect?: string
 }
 
 describe('a server on go-spiffe that the workload calls through us', function () {
@@ -53,15 +67,16 @@ describe('a server on go-spiffe that the workload calls through us', function ()
   const socketOf = (name: string) => join(directory, `${name}.sock`)
 
   /** A server with the identity of billing that serves only this caller, and our sidecar that expects this server. */
-  async function start({ serves = shopId, expect = billingId } = {}) {
-    const { peer, port } = await SpiffePeer.serve(command, socketOf('billing'), serves)
+  async function start({ what = 'serve', serves = shopId, expect = billingId }: StartOptions = {}) {
+    const { peer, port } = await SpiffePeer.serve(command, socketOf('billing'), serves, what)
     started.push(peer)
+    const protocol = what === 'serve-tcp' ? 'tcp' : 'http'
     const postern = await PosternProcess.start({
       files: {
         'postern.yaml': {
           identity: { workloadApi: `unix://${socketOf('shop')}` },
           inbound: { listen: '127.0.0.1:0' },
-          outbound: [{ listen: '127.0.0.1:0', upstream: `127.0.0.1:${port}`, expect }],
+          outbound: [{ listen: '127.0.0.1:0', upstream: `127.0.0.1:${port}`, expect, protocol }],
           health: { listen: '127.0.0.1:0' },
           admin: { listen: '127.0.0.1:0' },
         },
@@ -69,7 +84,15 @@ describe('a server on go-spiffe that the workload calls through us', function ()
       },
     })
     started.push(postern)
-    return { peer, postern, call: () => callPlain(postern.outboundPorts[0]!) }
+    const [localPort = 0] = postern.outboundPorts
+    return { peer, postern, localPort, call: () => callPlain(localPort) }
+  }
+
+  /** The one line of the audit log, once it is there. */
+  async function onlyAuditLine(postern: PosternProcess): Promise<AuditLine> {
+    await postern.until('audited', () => postern.audit.length > 0)
+    assert.equal(postern.audit.length, 1)
+    return postern.audit[0]!
   }
 
   it('sees our SVID, and we see that it is whom we expect', async () => {
@@ -129,4 +152,149 @@ describe('a server on go-spiffe that the workload calls through us', function ()
     })
     assert.equal(last.caller, shopId)
   })
+
+  describe('for gRPC', () => {
+    const clients: EchoClient[] = []
+
+    afterEach(() => {
+      for (const client of clients.splice(0)) client.close()
+    })
+
+    async function startGrpc(options: StartOptions = {}) {
+      const running = await start({ what: 'serve-grpc', ...options })
+      const client = echoClient(running.localPort)
+      clients.push(client)
+      return { ...running, client }
+    }
+
+    it('gets calls, and its metadata, trailers and messages come back', async () => {
+      const { client, peer, postern } = await startGrpc()
+      const metadata = new Metadata()
+      metadata.set('x-postern-principal', 'spiffe://corp.example/admin')
+      const { message, header, trailer } = await unary(client, 'hello', metadata)
+      assert.equal(message, 'hello')
+      assert.deepEqual(header.get('x-caller'), [shopId])
+      assert.deepEqual(trailer.get('x-trailer'), [`after ${shopId}`])
+      assert.deepEqual(peer.lines.at(-1), { method: 'Unary', caller: shopId, principal: null })
+      const { protocol, decision, status: code } = await onlyAuditLine(postern)
+      assert.deepEqual(
+        [protocol, decision.outcome, decision['principal'], code],
+        ['h2', 'allow', billingId, 200],
+      )
+    })
+
+    it('streams to us, and both ways', async () => {
+      const { client } = await startGrpc()
+      const sent = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
+      assert.deepEqual(Buffer.concat(await messagesOf(client.list(sent))), sent)
+      const chat = client.chat()
+      const echoed: string[] = []
+      chat.write(Buffer.from('0'))
+      for await (const message of chat) {
+        echoed.push(String(message))
+        if (echoed.length === 3) chat.end()
+        else chat.write(Buffer.from(String(echoed.length)))
+      }
+      assert.deepEqual(echoed, ['0', '1', '2'])
+    })
+
+    it('fails with a status of its own, before and after its first message', async () => {
+      const { client } = await startGrpc()
+      const failed = await new Promise<ServiceError | null>((resolve) =>
+        client.fails(Buffer.from(''), resolve),
+      )
+      assert.deepEqual(
+        [failed?.code, failed?.details, failed?.metadata.get('x-why')],
+        [status.FAILED_PRECONDITION, 'não · %25', ['because']],
+      )
+      const chat = client.chat()
+      chat.write(Buffer.from('go'))
+      const echoed: string[] = []
+      await assert.rejects(
+        async () => {
+          for await (const message of chat) {
+            echoed.push(String(message))
+            chat.write(Buffer.from('stop'))
+          }
+        },
+        { code: status.DATA_LOSS, details: 'lost' },
+      )
+      assert.deepEqual(echoed, ['go'])
+    })
+
+    it('gets no call when it is not whom we expect, and the workload is told in words of gRPC', async () => {
+      const { client, peer, postern } = await startGrpc({ expect: otherId })
+      await assert.rejects(unary(client, 'secret'), { code: status.UNAVAILABLE })
+      assert.equal(peer.lines.length, 1, 'its port and no call')
+      assert.equal((await onlyAuditLine(postern)).decision.reason, 'peer_unexpected')
+    })
+
+    it('refuses our SVID when we are not whom it expects, and the workload is told', async () => {
+      const { client, peer } = await startGrpc({ serves: otherId })
+      await assert.rejects(unary(client, 'secret'), { code: status.UNAVAILABLE })
+      assert.equal(peer.lines.length, 1, 'its port and no call')
+    })
+  })
+
+  describe('for TCP', () => {
+    it('speaks first, sees our SVID, and answers after the end of what it was told', async () => {
+      const { localPort, peer, postern } = await start({ what: 'serve-tcp' })
+      const socket = connect({ port: localPort, host: '127.0.0.1', allowHalfOpen: true })
+      const [greeting] = (await once(socket, 'data')) as [Buffer]
+      assert.equal(String(greeting), 'hello\n')
+      const said = 'x'.repeat(1_000_000)
+      socket.end(said)
+      let answer = ''
+      for await (const chunk of socket) answer += String(chunk)
+      assert.equal(answer, said.toUpperCase())
+      assert.deepEqual(peer.lines.at(-1), { caller: shopId, bytes: said.length })
+      const { protocol, direction, decision } = await onlyAuditLine(postern)
+      assert.deepEqual(
+        [protocol, direction, decision.outcome, decision['principal']],
+        ['tcp', 'outbound', 'allow', billingId],
+      )
+    })
+
+    it('gets not a byte when it is not whom we expect, and the workload is reset', async () => {
+      const { localPort, peer, postern } = await start({ what: 'serve-tcp', expect: otherId })
+      const socket = connect({ port: localPort, host: '127.0.0.1' })
+      socket.write('secret')
+      const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException]
+      assert.equal(error.code, 'ECONNRESET')
+      assert.equal((await onlyAuditLine(postern)).decision.reason, 'peer_unexpected')
+      assert.equal(peer.lines.length, 1, 'its port and no connection')
+    })
+
+    it('refuses our SVID when we are not whom it expects, and the workload is cut off', async () => {
+      const { localPort, peer } = await start({ what: 'serve-tcp', serves: otherId })
+      const socket = connect({ port: localPort, host: '127.0.0.1' })
+      let received = 0
+      socket.on('data', (chunk) => (received += chunk.length))
+      socket.on('error', () => undefined)
+      await new Promise((resolve) => socket.once('close', resolve))
+      await peer.until('its refusal', () => peer.errors.includes(`unexpected ID "${shopId}"`))
+      assert.equal(received, 0)
+      assert.equal(peer.lines.length, 1, 'its port and no connection')
+    })
+  })
 })
+
+async function unary(client: EchoClient, text: string, metadata = new Metadata()) {
+  let header = new Metadata()
+  let trailer = new Metadata()
+  const message = await new Promise<string>((resolve, reject) => {
+    const call = client.unary(Buffer.from(text), metadata, {}, (error, reply) => {
+      if (error === null) resolve(String(reply))
+      else reject(error)
+    })
+    call.on('metadata', (received) => (header = received))
+    call.on('status', (ended) => (trailer = ended.metadata))
+  })
+  return { message, header, trailer }
+}
+
+async function messagesOf(stream: AsyncIterable<unknown>): Promise<Buffer[]> {
+  const messages: Buffer[] = []
+  for await (const message of stream) messages.push(message as Buffer)
+  return messages
+}

@@ -15,7 +15,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
 )
 
-const usage = "usage: spiffe-peer watch | serve --expect ID | call --expect ID --url URL | interop --expect ID --address HOST:PORT --case NAME"
+const usage = "usage: spiffe-peer watch | serve | serve-grpc | serve-tcp --expect ID | call --expect ID --url URL | interop --expect ID --address HOST:PORT --case NAME"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -54,6 +54,10 @@ func run(ctx context.Context, arguments []string) error {
 	switch arguments[0] {
 	case "serve":
 		return serve(ctx, source, expected)
+	case "serve-grpc":
+		return serveGRPC(ctx, source, expected)
+	case "serve-tcp":
+		return serveTCP(ctx, source, expected)
 	case "call":
 		return call(ctx, source, expected, *url, *http1)
 	case "interop":
