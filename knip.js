@@ -25,6 +25,7 @@ export default {
     ...toolTable.flatMap((tool) => tool.commands),
     'chrt',
     'taskset',
+    'chrt',
     'mkfifo',
     'mount',
     'umount',
