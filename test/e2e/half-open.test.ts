@@ -3,12 +3,18 @@ import { readFile } from 'node:fs/promises'
 import { skip } from '../support/skip.ts'
 import { httpVersions } from './support/caller.ts'
 import { HalfOpenFlood } from './support/half-open.ts'
+import type { HalfOpenReport } from './support/half-open/callers.ts'
 import { checkoutId, Mesh } from './support/mesh.ts'
 import { clientHello } from './support/raw-tls.ts'
 
 const total = 10_000
 const processes = 4
 const addressesPerProcess = 5
+/**
+ * Of each process, while one caller shakes hands: however slow the machine is, fewer come behind the caller than the thousand
+ * (`maxHandshakes`) that would make it the oldest.
+ */
+const eachRound = 100
 /** What one may take, as one that has shaken hands (docs/performance.md). */
 const bytesPerConnection = 60 * 1024
 const patienceMs = 150_000
@@ -24,7 +30,6 @@ describe('ten thousand half-open connections', function () {
 
   /** Every second one says half a client hello, the others nothing. */
   function flood(port: number): HalfOpenFlood {
-    const perAddress = total / processes / addressesPerProcess
     const half = clientHello().subarray(0, 40).toString('base64')
     return HalfOpenFlood.start(
       Array.from({ length: processes }, (_, process) => ({
@@ -33,7 +38,6 @@ describe('ten thousand half-open connections', function () {
           { length: addressesPerProcess },
           (_, address) => `127.0.${process + 1}.${address + 1}`,
         ),
-        perAddress,
         bytes: half,
       })),
     )
@@ -44,6 +48,15 @@ describe('ten thousand half-open connections', function () {
     for (const version of httpVersions) {
       assert.equal((await caller.call({}, version)).status, 200)
     }
+  }
+
+  /** All of them, a caller being served beside each round. */
+  async function openAll(mesh: Mesh, callers: HalfOpenFlood): Promise<HalfOpenReport> {
+    let report = await callers.report()
+    while (report.opened < total) {
+      ;[report] = await Promise.all([callers.open(eachRound), assertServed(mesh)])
+    }
+    return report
   }
 
   /** Waits for a state of the flood while a caller is served. */
@@ -71,15 +84,15 @@ describe('ten thousand half-open connections', function () {
         limits: {
           maxConnections: total + 100,
           maxHandshakes: total + 100,
-          handshakeTimeout: '60s',
+          // All must be there before the first one has to go.
+          handshakeTimeout: '90s',
         },
       },
     })
     await assertServed(mesh)
     const baselineBytes = await mesh.postern.residentBytes()
     using callers = flood(mesh.postern.port)
-    await untilServing(mesh, 'all open', async () => (await callers.report()).opened === total)
-    assert.equal((await callers.report()).closed, 0, 'all are held at once')
+    assert.deepEqual(await openAll(mesh, callers), { opened: total, closed: 0 })
     const grownBytes = (await mesh.postern.residentBytes()) - baselineBytes
     assert.ok(grownBytes < total * bytesPerConnection, `${grownBytes / total} bytes each`)
 
@@ -93,7 +106,7 @@ describe('ten thousand half-open connections', function () {
     await assertServed(mesh)
     const baselineBytes = await mesh.postern.residentBytes()
     using callers = flood(mesh.postern.port)
-    await untilServing(mesh, 'all open', async () => (await callers.report()).opened === total)
+    await openAll(mesh, callers)
     const grownBytes = (await mesh.postern.residentBytes()) - baselineBytes
     assert.ok(grownBytes < (total * bytesPerConnection) / 3, `${grownBytes} bytes`)
     await untilServing(mesh, 'all closed', async () => (await callers.report()).closed === total)
