@@ -2,6 +2,7 @@ import type { Fields } from '../core/fields.ts'
 import type { Http1Limits } from './limits.ts'
 import { LineReader } from './line-reader.ts'
 import { Fault } from './refusal.ts'
+import { SmallPieces } from './small-pieces.ts'
 import { TrailerSection } from './trailer-section.ts'
 
 /** Where the next byte belongs, RFC 9112 7.1. */
@@ -37,11 +38,11 @@ const extensionsTooLarge = new Fault('chunk_head_too_large', 'more chunk extensi
 
 /**
  * Decodes one chunked body. Chunk extensions are checked, bounded and dropped. Every byte of framing is looked at once, the data
- * is passed on as slices.
+ * is passed on as slices, small pieces of one read together.
  */
 export class ChunkedReader {
   readonly #limits: Http1Limits
-  readonly #onData: (data: Buffer) => void
+  readonly #pieces: SmallPieces
   readonly #lines = new LineReader()
   readonly #trailers: TrailerSection
   #place: Place = 'size'
@@ -54,7 +55,7 @@ export class ChunkedReader {
 
   constructor(limits: Http1Limits, onData: (data: Buffer) => void) {
     this.#limits = limits
-    this.#onData = onData
+    this.#pieces = new SmallPieces(onData)
     this.#trailers = new TrailerSection(limits.maxFields)
     this.#lines.begin(limits.maxTrailerBytes)
   }
@@ -72,6 +73,7 @@ export class ChunkedReader {
       else if (this.#place === 'trailers') at = this.#readTrailers(chunk, at)
       else this.#readFraming(chunk[at++] ?? 0)
     }
+    this.#pieces.flush()
     return at
   }
 
@@ -79,7 +81,7 @@ export class ChunkedReader {
     const to = Math.min(chunk.length, from + this.#size)
     this.#size -= to - from
     if (this.#size === 0) this.#place = 'data-carriage-return'
-    this.#onData(chunk.subarray(from, to))
+    this.#pieces.add(chunk, from, to)
     return to
   }
 

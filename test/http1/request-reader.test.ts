@@ -139,6 +139,40 @@ describe('RequestReader', () => {
     assert.equal(seen[1], more)
   })
 
+  it('passes the small chunks of one read on together, and large ones as they are', () => {
+    const sizes = [1, 700, 5_000, 1, 1, 17, 1_024, 1_025, 3]
+    const pieces = sizes.map((size, i) => String.fromCharCode(97 + i).repeat(size))
+    const chunks = pieces.map((piece) => `${piece.length.toString(16)}\n${piece}\n`)
+    const text = bytesOf(
+      `POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n${chunks.join('')}`,
+    )
+    const before = Buffer.from(text)
+    const seen: Buffer[] = []
+    const reader = readerThatIgnores((data) => seen.push(data))
+    assert.equal(reader.read(text, 0), text.length)
+    assert.deepEqual(
+      seen.map((data) => data.toString()),
+      [
+        pieces.slice(0, 2),
+        pieces.slice(2, 3),
+        pieces.slice(3, 7),
+        pieces.slice(7, 8),
+        pieces.slice(8),
+      ].map((group) => group.join('')),
+    )
+    assert.equal(seen[1]?.buffer, text.buffer)
+    assert.ok(text.equals(before))
+  })
+
+  it('passes on what stands before a chunk that is refused', () => {
+    const seen: Buffer[] = []
+    const reader = readerThatIgnores((data) => seen.push(data))
+    const head = 'POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n'
+    reader.read(bytesOf(`${head}1\na\n1\nb\nx`), 0)
+    assert.equal(Buffer.concat(seen).toString(), 'ab')
+    assert.equal(reader.state, 'refused')
+  })
+
   it('reads from an offset in a larger chunk', () => {
     const text = bytesOf(`xxxxx${get('')}`)
     const reader = readerThatIgnores()
