@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { freePort } from '../../support/spire-process.ts'
+import { freePort } from '../../support/free-port.ts'
 import { requireSpire } from '../../support/spire.ts'
 
 const checkout = join(import.meta.dirname, '../../..')

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Context } from 'mocha'
 import { temporaryDirectory } from '../../support/postern-process.ts'
+import { freePort } from '../../support/free-port.ts'
 import { skipMissingTool } from '../../support/skip.ts'
-import { freePort, until } from '../../support/spire-process.ts'
+import { until } from '../../support/spire-process.ts'
 import type { CallerIdentity } from './caller.ts'
 
 const run = promisify(execFile)

@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../../support/free-port.ts'
 
 export interface ToolResult {
   readonly exitCode: number | null
@@ -9,7 +10,7 @@ export interface ToolResult {
   readonly stderr: string
 }
 
-const patienceMs = 15_000
+const patienceMs = 30_000
 
 /** Runs a command to its end, with `input` on its standard input. */
 export async function runTool(
@@ -37,15 +38,6 @@ export async function startServer(
   const child = spawn(command, argsFor(port), { stdio: 'ignore' })
   await accepts(port, child)
   return { port, stop: () => stop(child) }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Between two looks at a process that is not ours there is nothing to wait for. */

@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { rm, writeFile } from 'node:fs/promises'
 import { request as httpsRequest } from 'node:https'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../../../support/free-port.ts'
 import { temporaryDirectory } from '../../../support/postern-process.ts'
 import { TestCa } from '../../../support/test-ca.ts'
 
@@ -191,13 +191,4 @@ function parse(text: string): ApiObject {
   } catch {
     return { message: text }
   }
-}
-
-/** Free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
