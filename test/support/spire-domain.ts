@@ -1,7 +1,11 @@
+import { once } from 'node:events'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { connect } from 'node:tls'
+import { Certificate } from '../../src/x509/certificate.ts'
+import { freePort } from './free-port.ts'
 import { SpireAgent } from './spire-agent.ts'
-import { SpireProcess, freePort, logTail, spireCommand, succeeds, until } from './spire-process.ts'
+import { SpireProcess, logTail, spireCommand, succeeds, until } from './spire-process.ts'
 
 const configuration = join(import.meta.dirname, '../../spire/server.conf')
 
@@ -165,9 +169,15 @@ export class SpireDomain {
     await this.#ask(['localauthority', 'x509', 'activate', '-authorityID', id])
   }
 
-  /** Has every SVID of the old CA issued again at once. */
+  /**
+   * Has every SVID of the old CA issued again at once. Resolves when the server's own is of another CA too, which takes it five
+   * seconds: until then a new agent that knows only the others cannot attest.
+   */
   async taintCa(id: string): Promise<void> {
     await this.#ask(['localauthority', 'x509', 'taint', '-authorityID', id])
+    await until('the server has an SVID of another CA', async () => {
+      return (await this.#issuerOfServer()) !== id || undefined
+    })
   }
 
   /** Takes the old and tainted CA out of the bundle. */
@@ -236,6 +246,18 @@ export class SpireDomain {
   get logs(): string {
     const agents = [...this.#agents.values()].map((agent) => agent.log)
     return [logTail(this.#logFile), ...agents].join('\n')
+  }
+
+  /** The id of the CA that has signed what the server presents to agents. */
+  async #issuerOfServer(): Promise<string | undefined> {
+    const socket = connect({ host: '127.0.0.1', port: this.#port, rejectUnauthorized: false })
+    try {
+      await once(socket, 'secureConnect')
+      const { authorityKeyId } = Certificate.parse(socket.getPeerCertificate().raw).extensions
+      return authorityKeyId?.toString('hex')
+    } finally {
+      socket.destroy()
+    }
   }
 
   async #startAll(): Promise<void> {

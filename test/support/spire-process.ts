@@ -1,8 +1,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, openSync, closeSync, readFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 
-const commandTimeoutMs = 10_000
+const commandTimeoutMs = 30_000
 
 /** Processes that are up; none of them may outlive the tests, however those end. */
 const running = new Set<ChildProcess>()
@@ -71,7 +70,7 @@ export function spireCommand(binary: string, options: readonly string[]): Promis
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined>,
-  timeoutMs = 15_000,
+  timeoutMs = 45_000,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs
   for (let answer = await ask(); ; answer = await ask()) {
@@ -87,15 +86,6 @@ export function succeeds(binary: string, options: readonly string[]): Promise<tr
     () => true,
     () => undefined,
   )
-}
-
-/** A port of the loopback interface that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** The last lines of a log, each cut to a readable width. */

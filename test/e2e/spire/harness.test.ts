@@ -8,7 +8,7 @@ import type { FetchedX509 } from '../../support/spire-agent.ts'
 import type { SpireDomain } from '../../support/spire-domain.ts'
 
 describe('the SPIRE of the tests', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   let cluster: SpireCluster | undefined
   let corp: SpireDomain

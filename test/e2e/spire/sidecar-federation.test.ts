@@ -3,7 +3,7 @@ import { federationRows } from '../trust/support/federation-rows.ts'
 import { SpireWorld } from './support/spire-world.ts'
 
 describe('federation with a real SPIRE', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   let world: SpireWorld | undefined
 

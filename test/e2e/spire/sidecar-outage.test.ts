@@ -3,7 +3,7 @@ import { outageRows } from '../trust/support/outage-rows.ts'
 import { SpireWorld } from './support/spire-world.ts'
 
 describe('outages with a real SPIRE', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   let world: SpireWorld | undefined
 

@@ -3,7 +3,7 @@ import { rotationRows } from '../trust/support/rotation-rows.ts'
 import { SpireWorld } from './support/spire-world.ts'
 
 describe('rotation with a real SPIRE', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   let world: SpireWorld | undefined
 

@@ -3,8 +3,8 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { freePort } from '../../support/free-port.ts'
 import { SpireAgent } from '../../support/spire-agent.ts'
-import { freePort } from '../../support/spire-process.ts'
 import { requireSpire } from '../../support/spire.ts'
 
 const scripts = join(import.meta.dirname, '../../../spire')
@@ -16,7 +16,7 @@ interface Ended {
 }
 
 describe('spire/up', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   let parent: string | undefined
   let state: string

@@ -13,7 +13,7 @@ import { until } from '../../support/spire-process.ts'
 import { SpireCluster, requireSpire } from '../../support/spire.ts'
 
 describe('X509Source with a real SPIRE', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   const opened: X509Source[] = []
   let cluster: SpireCluster | undefined
   let corp: SpireDomain
