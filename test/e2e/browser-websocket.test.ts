@@ -81,6 +81,7 @@ describe('a WebSocket of Chromium', function () {
       reason: 'enough',
       wasClean: true,
     })
+    await mesh.postern.until('the workload has seen its end', () => closes.length > 0)
     assert.deepEqual(closes, [{ code: 4001, reason: 'enough' }])
     const isChat = (path: unknown) => (path as { readonly path?: string }).path === '/chat'
     await mesh.postern.until('audited', () =>

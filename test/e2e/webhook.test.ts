@@ -57,8 +57,10 @@ describe('postern webhook', () => {
 
     it('is not ready, and ends well, when it drains', async () => {
       postern.signal('SIGTERM')
-      await postern.until('not ready', async () => (await postern.ready()).status === 503)
-      assert.deepEqual((await postern.ready()).missing, ['draining'])
+      await postern.until('not ready', async () => {
+        const { status, missing } = await postern.ready()
+        return status === 503 && missing.join() === 'draining'
+      })
       assert.equal(await postern.exited, 0)
     })
   })

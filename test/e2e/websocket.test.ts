@@ -85,8 +85,9 @@ describe('WebSocket through the program', () => {
     await start()
     const client = await open()
     const other = await open(await mesh.mint(checkoutId))
+    const closed = once(client, 'close')
     await mesh.postern.write({ 'api-keys.yaml': { version: 1, keys: [] } })
-    assert.equal((await once(client, 'close'))[0], 1006)
+    assert.equal((await closed)[0], 1006)
     other.send('still here')
     assert.equal(String((await once(other, 'message'))[0]), 'still here')
     await mesh.postern.until('audited', () => mesh.postern.audit.length === 2)
@@ -97,14 +98,14 @@ describe('WebSocket through the program', () => {
   })
 
   it('goes on during the drain, until its time is over', async () => {
-    await start({ config: { drain: { timeout: '2s' } } })
+    await start({ config: { drain: { timeout: '4s' } } })
     const client = await open()
     mesh.postern.signal('SIGTERM')
     await mesh.postern.logged('draining')
+    const closed = once(client, 'close')
     client.send('last words')
     assert.equal(String((await once(client, 'message'))[0]), 'last words')
-    const [code] = (await once(client, 'close')) as [number]
-    assert.equal(code, 1006)
+    assert.equal((await closed)[0], 1006)
     assert.equal(await mesh.postern.exited, 0)
   })
 

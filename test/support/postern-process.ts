@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -59,7 +59,7 @@ export interface EndedProcess {
   readonly durationMs: number
 }
 
-const defaultPatienceMs = 15_000
+const defaultPatienceMs = 30_000
 
 /** The built program as a process of its own, with its files in a directory of its own. */
 export class PosternProcess {
@@ -157,8 +157,14 @@ export class PosternProcess {
     return join(this.directory, name)
   }
 
-  /** Writes files in place, as an editor that does not rename. */
+  /** Puts each file in the place of the one before at once: the sidecar sees the old one or the new one. */
   async write(files: Files): Promise<void> {
+    await writeFiles(this.directory, inBetween(files))
+    for (const name of Object.keys(files)) await rename(this.path(`${name}~`), this.path(name))
+  }
+
+  /** As an editor that does not rename: for a moment the sidecar may see an empty file, and report it. */
+  async writeInPlace(files: Files): Promise<void> {
     await writeFiles(this.directory, files)
   }
 
@@ -233,7 +239,7 @@ export class PosternProcess {
   /** Ends it with SIGTERM, or SIGKILL when it does not, and removes its files. Resolves with the exit code. */
   async stop(): Promise<number> {
     this.#child.kill('SIGTERM')
-    const killer = setTimeout(() => this.#child.kill('SIGKILL'), 10_000)
+    const killer = setTimeout(() => this.#child.kill('SIGKILL'), defaultPatienceMs)
     const code = await this.#exit
     clearTimeout(killer)
     await rm(this.directory, { recursive: true, force: true })
@@ -323,6 +329,11 @@ async function writeFiles(directory: string, files: Files): Promise<void> {
     await writeFile(path, typeof content === 'string' ? content : stringify(content))
     await chmod(path, 0o600)
   }
+}
+
+/** The same files under names that nobody reads. */
+function inBetween(files: Files): Files {
+  return Object.fromEntries(Object.entries(files).map(([name, content]) => [`${name}~`, content]))
 }
 
 /** Children that must not outlive an interrupted run of the tests. */
