@@ -34,7 +34,8 @@ describe('a Workload API socket that is none', () => {
       assert.ok((await postern.residentBytes()) < 160 * 1024 * 1024)
       await impostor.leave()
       await mesh.startAgent()
-      await postern.until('ready', async () => (await postern.ready()).status === 200)
+      // On a slow machine it has knocked often by now, and waits up to 30 s before it does again.
+      await postern.until('ready', async () => (await postern.ready()).status === 200, 60_000)
       const caller = await mesh.svidCaller(checkoutId)
       assert.equal((await caller.call()).status, 200)
     })

@@ -143,7 +143,7 @@ describe('an identity from files that are not there yet', () => {
       until: 'listening',
     })
     assert.deepEqual((await postern.ready()).missing, ['identity'])
-    const notAfterMs = Math.ceil(Date.now() / 1000) * 1000 + 2_000
+    const notAfterMs = Math.ceil(Date.now() / 1000) * 1000 + 7_000
     await postern.write(pair(await corp.leaf({ spiffeId: sidecarId, notAfterMs })))
     await postern.until('ready', async () => (await postern.ready()).status === 200)
     await postern.until('not ready', async () => (await postern.ready()).status === 503)

@@ -5,7 +5,7 @@ import { assertProblem } from './support/problem.ts'
 
 describe('a sidecar whose agent is away', () => {
   it('serves on until its SVID ends, tells everybody then, and is back with the agent', async () => {
-    await using mesh = await Mesh.start({ svidTtlMs: 6_000 })
+    await using mesh = await Mesh.start({ svidTtlMs: 12_000 })
     const { postern } = mesh
     const identity = await mesh.mint(checkoutId, 3_600_000)
     const caller = mesh.caller(identity)

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 
-const patienceMs = 15_000
+const patienceMs = 30_000
 
 /** Children that must not outlive an interrupted run of the tests. */
 const running = new Set<ChildProcess>()
@@ -75,7 +75,7 @@ export class SpiffePeer {
     return find()!
   }
 
-  /** Resolves when the condition holds; it is asked whenever the process prints something. Rejects after 15 s. */
+  /** Resolves when the condition holds; it is asked whenever the process prints something. Rejects after 30 s. */
   async until(what: string, condition: () => boolean): Promise<void> {
     const endMs = performance.now() + patienceMs
     while (!condition()) {

@@ -12,7 +12,7 @@ export interface ProgramResult {
 export interface ProgramOptions {
   /** Written to its stdin, which is then ended. */
   readonly input?: string
-  /** Default 15 s; then it is killed and its code is 137. */
+  /** Default 30 s; then it is killed and its code is 137. */
   readonly timeoutMs?: number
   /** Where it runs. Default: here. */
   readonly cwd?: string
@@ -24,7 +24,7 @@ export interface ProgramOptions {
 export function runProgram(
   command: string,
   args: readonly string[],
-  { input = '', timeoutMs = 15_000, cwd, env }: ProgramOptions = {},
+  { input = '', timeoutMs = 30_000, cwd, env }: ProgramOptions = {},
 ): Promise<ProgramResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -87,7 +87,7 @@ export async function curl(call: ProgramCall): Promise<Reply> {
     '--insecure',
     '--include',
     '--max-time',
-    '10',
+    '25',
     version === 'h2' ? '--http2' : '--http1.1',
     ...(identity === undefined ? [] : ['--cert', identity.certificate, '--key', identity.key]),
     ...Object.entries(headers).flatMap(([name, value]) => ['--header', `${name}: ${value}`]),
@@ -118,7 +118,7 @@ context.check_hostname = False
 context.verify_mode = ssl.CERT_NONE
 if call.get("identity"):
     context.load_cert_chain(call["identity"]["certificate"], call["identity"]["key"])
-connection = http.client.HTTPSConnection("127.0.0.1", call["port"], context=context, timeout=10)
+connection = http.client.HTTPSConnection("127.0.0.1", call["port"], context=context, timeout=25)
 connection.request("GET", call.get("path", "/"), headers=call.get("headers", {}))
 reply = connection.getresponse()
 json.dump({"status": reply.status, "headers": {k.lower(): v for k, v in reply.getheaders()},

@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 
-const patienceMs = 15_000
+const patienceMs = 30_000
 
-/** Resolves as soon as `holds` does, looking after every turn of the event loop; throws with `problem` after fifteen seconds. */
+/** Resolves as soon as `holds` does, looking after every turn of the event loop; throws with `problem` after thirty seconds. */
 export async function eventually(
   holds: () => boolean,
   problem: () => string = () => holds.toString(),

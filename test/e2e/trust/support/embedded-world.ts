@@ -15,7 +15,7 @@ import {
 
 /** The embedded agent as a trust world: all endpoints are sockets of one agent, which goes down and comes back as a whole. */
 export class EmbeddedWorld implements TrustWorld {
-  readonly shortTtlSeconds = 3
+  readonly shortTtlSeconds = 8
   readonly #folder: string
   readonly #clock: StoppableClock
   readonly #agent: DevAgent

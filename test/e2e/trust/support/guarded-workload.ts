@@ -41,6 +41,8 @@ export interface RunningReplies {
 }
 
 const heldPath = '/held'
+/** After an outage the sidecar knocks every 30 s, and an agent of SPIRE at its server no more often. */
+const patienceMs = 60_000
 
 /** The built program beside a workload, with the endpoint of a trust world in the place of its agent. */
 export class GuardedWorkload implements AsyncDisposable {
@@ -120,16 +122,18 @@ export class GuardedWorkload implements AsyncDisposable {
     isWanted: (metrics: TrustMetrics) => boolean,
   ): Promise<TrustMetrics> {
     let metrics = await this.metrics()
-    await this.postern.until(what, async () => isWanted((metrics = await this.metrics())))
+    const isThere = async () => isWanted((metrics = await this.metrics()))
+    await this.postern.until(what, isThere, patienceMs)
     return metrics
   }
 
   /** Resolves when `/readyz` names exactly this as missing; nothing: ready. */
   async untilMissing(...wanted: readonly string[]): Promise<void> {
-    await this.postern.until(`missing: ${wanted.join()}`, async () => {
+    const isThere = async () => {
       const { status, missing } = await this.postern.ready()
       return missing.join() === wanted.join() && (status === 200) === (wanted.length === 0)
-    })
+    }
+    await this.postern.until(`missing: ${wanted.join()}`, isThere, patienceMs)
   }
 
   /** A request on each of these connections whose reply stops half-way. */

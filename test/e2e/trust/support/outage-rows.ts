@@ -138,7 +138,7 @@ export function outageRows(world: () => TrustWorld): void {
 
   it('notices by itself that its SVID has expired, and serves again with the next one', async () => {
     const endpoint = await world().openEndpoint()
-    await endpoint.register({ spiffeId: paymentsId, ttlSeconds: 5 })
+    await endpoint.register({ spiffeId: paymentsId, ttlSeconds: 8 })
     await using sidecar = await GuardedWorkload.start(endpoint)
     const caller = sidecar.caller(await world().mint(checkoutId))
     const live = await caller.open()

@@ -15,7 +15,7 @@ export const partnerDomain = 'partner-a.example'
  * SPIRE, or the embedded agent. The rows of both suites are written against this.
  */
 export interface TrustWorld {
-  /** A validity that is over soon and renewed every few seconds. */
+  /** A validity that is over soon and renewed every few seconds, of which a slow machine may lose some. */
   readonly shortTtlSeconds: number
   /** An agent for one sidecar; it has no identity for it yet. */
   openEndpoint(): Promise<WorkloadEndpoint>
