@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { TestCa } from '../../support/test-ca.ts'
+import { Mesh } from '../support/mesh.ts'
 import { assertProblem } from '../support/problem.ts'
 import { assertNoHandshake, assertRefused } from './support/assert-refused.ts'
 import { EmbeddedWorld } from './support/embedded-world.ts'
@@ -111,6 +113,31 @@ describe('a clock that jumps an hour under the built program', () => {
     assert.equal((await caller.call()).status, 200)
     await sidecar.untilMissing()
     assert.equal((await sidecar.metrics()).epoch, before.epoch)
+  })
+
+  it('forward past one of two certificates of a CA serves on by the other, whatever was remembered', async () => {
+    await using mesh = await Mesh.start({ svidTtlMs: sixHours * 1_000, env: clock.env })
+    const { postern, partnerB } = mesh
+    const ending = await TestCa.root('partner-b', {
+      key: partnerB.key,
+      notAfterMs: Date.now() + halfAnHour * 1_000,
+    })
+    const caller = await mesh.partnerBCaller()
+    const trust = async (pem: string) => {
+      const before = await postern.metric('postern_epoch')
+      await postern.write({ 'ca/partner-b.pem': pem })
+      const isNext = async () => (await postern.metric('postern_epoch')) === before + 1
+      await postern.until('the next epoch', isNext)
+      assert.equal((await caller.call()).status, 200)
+    }
+
+    await trust(ending.pem + partnerB.pem)
+    clock.jumpTo(hour)
+    assert.equal((await caller.call()).status, 200)
+    clock.jumpTo(0)
+    await trust(ending.pem)
+    clock.jumpTo(hour)
+    await assertRefused(caller, 'certificate_expired')
   })
 
   it('does not keep it from draining', async () => {
