@@ -341,6 +341,24 @@ export const refusedRequests: RefusedRequest[] = [
   ['the preface of HTTP/2', 'PRI * HTTP/2.0\n\nSM\n\n', 'version_unsupported', 505],
   ['CONNECT', 'CONNECT a:443 HTTP/1.1\nHost: a:443\n\n', 'method_not_allowed', 405],
   ['TRACE', 'TRACE / HTTP/1.1\nHost: a\n\n', 'method_not_allowed', 405],
+  [
+    'TRACE with a body',
+    'TRACE / HTTP/1.1\nHost: a\nContent-Length: 5\n\nhello',
+    'method_not_allowed',
+    405,
+  ],
+  [
+    'TRACE with a chunked body',
+    'TRACE / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n5\nhello\n0\n\n',
+    'method_not_allowed',
+    405,
+  ],
+  [
+    'CONNECT with a body',
+    'CONNECT a:443 HTTP/1.1\nHost: a:443\nContent-Length: 5\n\nhello',
+    'method_not_allowed',
+    405,
+  ],
   ['connect in lower case', 'connect a:443 HTTP/1.1\nHost: a:443\n\n', 'method_not_allowed', 405],
   ['Trace in mixed case', 'Trace / HTTP/1.1\nHost: a\n\n', 'method_not_allowed', 405],
   // The target.

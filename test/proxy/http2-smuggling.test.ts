@@ -157,7 +157,7 @@ describe('HTTP/2 in, one framing towards a workload of HTTP/1.1', () => {
       it(name, async () => {
         caller.send(headers(1, fields), data(1, smuggled, END))
         await eventually(
-          () => caller.frames.some((line) => /^(?:RST_STREAM 1|GOAWAY|HEADERS 1) /.test(line)),
+          () => caller.frames.some(isAnswer),
           () => caller.frames.join(),
         )
         const replied = caller.frames.find((line) => line.startsWith('HEADERS 1 '))
@@ -215,9 +215,28 @@ describe('HTTP/2 in, one framing towards a workload of HTTP/1.1', () => {
         assert.ok(!onlyRequest().rawHeaders.includes('6666'))
         assert.deepEqual({ ...onlyRequest().trailers }, { 'x-end': '1' })
       })
+
+      it(`${name} behind the body`, async () => {
+        caller.send(
+          headers(1, head('POST')),
+          data(1, 'hi'),
+          headers(1, ['x-end', '1', name, '6666'], END),
+        )
+        await eventually(
+          () => caller.frames.some(isAnswer),
+          () => caller.frames.join(),
+        )
+        if (workload.seen.length === 0) return
+        assert.equal(onlyRequest().body.toString(), 'hi')
+        assert.deepEqual({ ...onlyRequest().trailers }, { 'x-end': '1' })
+      })
     }
   })
 })
+
+function isAnswer(frame: string): boolean {
+  return /^(?:RST_STREAM 1|GOAWAY|HEADERS 1) /.test(frame)
+}
 
 function withPath(path: string): string[] {
   return [':method', 'POST', ':scheme', 'https', ':authority', 'a', ':path', path]
