@@ -40,6 +40,22 @@ describe('a change of trust', () => {
     assert.equal((await ask(kept)).status, 200)
   })
 
+  it('ends a connection that has asked for nothing yet and whose certificate proves nothing any more', async () => {
+    const partner = await harness.partnerA.leaf({ spiffeId: 'spiffe://partner-a.example/x' })
+    const silent = await Promise.all([partner, partner].map((leaf) => harness.connect(leaf)))
+    const others = await Promise.all([
+      harness.connect(await harness.corp.leaf({ spiffeId: own })),
+      harness.connect(),
+    ])
+    await until(() => harness.server.connections === 4)
+    harness.changeTrust({ bundles: withoutPartner() })
+    await Promise.all(silent.map(ended))
+    assert.deepEqual(harness.telemetry.judged, { kept: 2, ended: 2 })
+    const reasons = harness.telemetry.decisions.map(({ decision }) => decision.reason)
+    assert.deepEqual(reasons, ['trust_domain_unknown', 'trust_domain_unknown'])
+    assert.deepEqual(await Promise.all(others.map(ask)), [{ status: 200 }, { status: 401 }])
+  })
+
   it('finishes the running response and refuses the next request', async () => {
     const socket = await open(await harness.corp.leaf({ spiffeId: own }))
     let finish: () => void = () => undefined
@@ -92,7 +108,7 @@ describe('a change of trust', () => {
   })
 
   it("ends a connection at its caller's own notAfter", async () => {
-    const leaf = await harness.corp.leaf({ spiffeId: own, notAfterMs: Date.now() + 2_500 })
+    const leaf = await harness.corp.leaf({ spiffeId: own, notAfterMs: Date.now() + 5_000 })
     const socket = await open(leaf)
     await ended(socket)
     assert.ok(Date.now() >= leaf.certificate.notAfterMs)
