@@ -204,7 +204,7 @@ describe('the health server', () => {
 
   it('waits for a whole request, and not for ever', async () => {
     await server.close()
-    server = await start({ requestTimeoutMs: 200 })
+    server = await start({ requestTimeoutMs: 1_000 })
     for (const part of ['', 'GET /livez', 'GET /livez HTTP/1.1\r\nhost: h\r\n']) {
       assert.match(await exchange(part), /^(HTTP\/1\.1 408 |$)/)
     }

@@ -247,7 +247,7 @@ describe('a request above a limit', () => {
   })
 
   describe('for the time of a head', () => {
-    beforeEach(() => start({ limits: { headerTimeoutMs: 300 } }))
+    beforeEach(() => start({ limits: { headerTimeoutMs: 1_000 } }))
 
     it('is answered 408 head_too_slow by HTTP/1.1', async () => {
       const caller = await http1Caller()

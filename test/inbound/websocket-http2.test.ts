@@ -208,7 +208,7 @@ describe('WebSocket over HTTP/2', () => {
     })
 
     it('is idle by itself: the connection and its other streams go on', async () => {
-      await startWithWorkload({ idleTimeoutMs: 500 })
+      await startWithWorkload({ idleTimeoutMs: 1_500 })
       const stream = ask()
       await replyOf(stream)
       await once(stream, 'close')
@@ -415,7 +415,7 @@ describe('WebSocket over HTTP/2', () => {
 
     it('is 504 where the workload says no SETTINGS, and 502 where it goes before', async () => {
       const raw = await RawWorkload.start()
-      await start({ workloadPort: raw.port, upstreamProtocol: 'h2c', responseTimeoutMs: 400 })
+      await start({ workloadPort: raw.port, upstreamProtocol: 'h2c', responseTimeoutMs: 1_500 })
       closeWorkload = () => raw.close()
       assert.equal((await replyOf(ask()))[':status'], 504)
       const stream = ask()

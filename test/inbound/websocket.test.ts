@@ -200,7 +200,7 @@ describe('WebSocket', () => {
   })
 
   it('ends when nothing moves for the idle timeout', async () => {
-    await start({ idleTimeoutMs: 300 })
+    await start({ idleTimeoutMs: 1_500 })
     const client = await open()
     assert.equal((await closed(client)).code, 1006)
     await eventually(() => harness.telemetry.ended[0]?.outcome.error === 'idle')
@@ -256,7 +256,7 @@ describe('WebSocket', () => {
   })
 
   it("is cut at its caller's notAfter, and when its key expires", async () => {
-    const endMs = Date.now() + 4_000
+    const endMs = Date.now() + 6_000
     await start({ keys: [{ product: 'reports', expiresMs: endMs }] })
     leaf = await harness.corp.leaf({ spiffeId: own, notAfterMs: endMs })
     const both = await Promise.all([open({ kind: 'svid' }), open({ kind: 'plaintext' })])
@@ -271,7 +271,7 @@ describe('WebSocket', () => {
     await start()
     echo()
     const client = await open()
-    const drained = harness.server.drain(1_000)
+    const drained = harness.server.drain(3_000)
     client.send('last words')
     assert.equal(String((await once(client, 'message'))[0]), 'last words')
     assert.equal((await closed(client)).code, 1006)
