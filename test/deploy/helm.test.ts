@@ -11,7 +11,7 @@ import { kustomization, type Manifest, ofKind } from './support/manifests.ts'
 const read = (path: string) => readFileSync(join(chart, path), 'utf8')
 
 describe('deploy/helm/postern', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   before(async function () {
     if (!(await hasProgram('helm', 'version'))) skipMissingTool(this, 'helm')

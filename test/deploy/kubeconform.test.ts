@@ -13,7 +13,7 @@ const versions = ['1.29.0', '1.34.0', '1.37.0']
 const app = readFileSync(join(import.meta.dirname, '../../examples/kubernetes/app.yaml'), 'utf8')
 
 describe('kubeconform', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let folder: string
   let schemas: Schemas
 

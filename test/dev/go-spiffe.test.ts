@@ -104,7 +104,7 @@ describe('the embedded agent, as the Workload API client of go-spiffe sees it', 
       () => true,
     )
     assert.equal(svids[0]?.id, spiffeId)
-  }).timeout(40_000)
+  }).timeout(180_000)
 
   it('is found again after it was away', async () => {
     await first()
@@ -114,5 +114,5 @@ describe('the embedded agent, as the Workload API client of go-spiffe sees it', 
       () => agent.startServing(),
       () => true,
     )
-  }).timeout(40_000)
+  }).timeout(180_000)
 })

@@ -25,14 +25,14 @@ const talk = (url: string) => `new Promise((resolve) => {
 })`
 
 describe('a WebSocket of Chromium', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let browser: Browser
   let mesh: Mesh
   let workload: WebSocketServer
   let closes: { readonly code: number; readonly reason: string }[]
 
   before(async function () {
-    this.timeout(60_000)
+    this.timeout(180_000)
     browser = await launchBrowser(this)
     mesh = await Mesh.start()
     closes = []

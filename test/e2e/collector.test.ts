@@ -109,7 +109,7 @@ describe('the OpenTelemetry Collector', () => {
   const heard: Record<string, string | string[] | undefined> = {}
 
   before(async function () {
-    this.timeout(60_000)
+    this.timeout(180_000)
     const command = requireTool(this, 'otelcol-postern')
     collector = await Collector.start(command)
     started.unshift(collector)

@@ -42,7 +42,7 @@ const expected = [
 const endOfCommands = '/metrics\n'
 
 describe('postern demo', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   const folder = temporaryFolder()
 
   /** It takes a folder with a short path, for the sake of the socket in it. */

@@ -97,5 +97,5 @@ describe('the record of a handshake that failed in TLS', () => {
       assert.equal(attributes['postern.reason'], 'http_request')
     }
     assert.equal(await mesh.postern.metric('postern_spans_dropped_total'), 0)
-  }).timeout(60_000)
+  }).timeout(180_000)
 })

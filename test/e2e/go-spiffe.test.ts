@@ -21,7 +21,7 @@ describe('callers on go-spiffe, with identities of the embedded agent', () => {
   let mesh: Mesh | undefined
 
   before(async function () {
-    this.timeout(60_000)
+    this.timeout(180_000)
     command = requireTool(this, 'spiffe-peer')
     mesh = await Mesh.start()
     for (const spiffeId of [checkoutId, partnerId, unmappedId]) {
@@ -85,7 +85,7 @@ describe('callers on go-spiffe, with identities of the embedded agent', () => {
 
   it('are served by SVIDs of our own and of a federated trust domain, in HTTP/1.1 and HTTP/2', async () => {
     await assertServed()
-  }).timeout(60_000)
+  }).timeout(180_000)
 
   it('are denied, in words, with an SVID that no product has', async () => {
     const { status, body } = await call(unmappedId)
@@ -109,5 +109,5 @@ describe('callers on go-spiffe, with identities of the embedded agent', () => {
       await trustChanges(() => agent.withdrawOldCa(trustDomain))
     }
     await assertServed()
-  }).timeout(60_000)
+  }).timeout(180_000)
 })

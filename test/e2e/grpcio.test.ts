@@ -25,7 +25,7 @@ describe('grpcio, on the gRPC of C++, through the sidecar', () => {
   let mesh: Mesh
 
   before(async function () {
-    this.timeout(60_000)
+    this.timeout(180_000)
     python = requireTool(this, 'python-grpcio')
     workload = await EchoWorkload.start()
     mesh = await Mesh.start({

@@ -14,12 +14,12 @@ const billingId = 'spiffe://corp.example/billing'
 const markup = '<img src=x onerror=alert(1)>'
 
 describe('the status page in Chromium', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let browser: Browser
   let mesh: Mesh
 
   before(async function () {
-    this.timeout(60_000)
+    this.timeout(180_000)
     browser = await launchBrowser(this)
     mesh = await Mesh.start({
       products: { ...threeCallers, 'reports-and-more': { apiKeys: 'accept' } },

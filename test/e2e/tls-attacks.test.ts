@@ -122,7 +122,7 @@ async function spokenTo12(port: number): Promise<RawConnection> {
 }
 
 describe('attacks on the TLS of the one port', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let mesh: Mesh
   let port: number
   let baselineBytes: number

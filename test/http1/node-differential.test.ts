@@ -110,7 +110,7 @@ const repliesButToConnect = acceptedReplies.filter(({ method }) => method !== 'C
 const goodReplies = repliesButToConnect.map((row) => row.text)
 
 describe('Node and we', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   describe('read the same requests', () => {
     for (const row of acceptedRequests) {

@@ -123,7 +123,7 @@ describe('limits of the port', () => {
     // The rest goes by its time.
     await eventually(() => closed === 2_000)
     assert.equal(results.length, 2_011)
-  }).timeout(60_000)
+  }).timeout(180_000)
 
   it('gives a handshake its time and no more, however it drips', async () => {
     const own = await start({})

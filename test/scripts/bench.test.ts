@@ -15,7 +15,7 @@ import { join } from 'node:path'
 const root = join(import.meta.dirname, '../..')
 
 describe('npm run bench', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let checkout: string
 
   beforeEach(() => {

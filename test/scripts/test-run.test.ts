@@ -13,7 +13,7 @@ interface TestRun {
 }
 
 describe('npm test', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let checkout: string
 
   beforeEach(() => {

@@ -7,7 +7,7 @@ import { TestCa, type TestLeaf } from '../support/test-ca.ts'
 const id = 'spiffe://corp.example/api'
 
 describe('a good chain with one byte changed', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   let leaf: TestLeaf
   let bundle: TrustBundle

@@ -5,7 +5,7 @@ import { RevocationList } from '../../src/x509/revocation-list.ts'
 import { TestCa, type TestLeaf } from '../support/test-ca.ts'
 
 describe('a revocation list with one byte changed', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   let ca: TestCa
   let revoked: TestLeaf
