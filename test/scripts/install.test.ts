@@ -106,7 +106,7 @@ describe('scripts/install.mjs', () => {
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
       [join(checkout, 'scripts/install.mjs')],
-      { env: { ...process.env, npm_execpath: npm }, encoding: 'utf8', timeout: 10_000 },
+      { env: { ...process.env, npm_execpath: npm }, encoding: 'utf8', timeout: 60_000 },
     )
     return {
       exitCode: status,

@@ -66,7 +66,7 @@ describe('run of scripts/lib', () => {
     const { stdout, stderr } = spawnSync(
       process.execPath,
       ['--input-type=module', '--eval', code],
-      { encoding: 'utf8', timeout: 15_000 },
+      { encoding: 'utf8', timeout: 60_000 },
     )
     assert.notEqual(stdout, '', stderr)
     return JSON.parse(stdout) as Ended

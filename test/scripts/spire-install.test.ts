@@ -133,6 +133,6 @@ describe('spire/install', () => {
       POSTERN_TOOLS_DIR: join(folder, 'cache'),
       ...environment,
     }
-    return spawnSync('bash', [script], { env, encoding: 'utf8', timeout: 20_000 })
+    return spawnSync('bash', [script], { env, encoding: 'utf8', timeout: 60_000 })
   }
 })

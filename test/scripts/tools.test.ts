@@ -217,7 +217,7 @@ printf '${pip}' > "$3/bin/pip"; printf '${own}' > "$3/bin/python"; /bin/chmod +x
       NOTES: join(folder, 'notes'),
       POSTERN_TOOLS_DIR: join(folder, 'cache'),
     }
-    return spawnSync(process.execPath, [script], { env, encoding: 'utf8', timeout: 30_000 })
+    return spawnSync(process.execPath, [script], { env, encoding: 'utf8', timeout: 60_000 })
   }
 
   function notes(): readonly string[] {
