@@ -17,7 +17,7 @@ import type { Logger } from '../core/logger.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import type { DecisionObserver } from '../telemetry/recorder.ts'
 import type { ConfigFile, ConfigReloadResult, DecisionRecord } from '../telemetry/telemetry.ts'
-import { bound } from './bound.ts'
+import { listeningAt } from './listening-at.ts'
 import type { Sidecar } from './sidecar.ts'
 
 export interface OperatorPortOptions {
@@ -119,7 +119,7 @@ export class OperatorPort implements DecisionObserver {
       rules: config.inbound,
     })
     const server = AdminServer.start({ ...listen, api, clock, logger })
-    this.#server = await bound('admin.listen', server, ', or none')
+    this.#server = await listeningAt('admin.listen', server, ', or none')
     return this.#server.port
   }
 

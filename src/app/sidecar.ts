@@ -20,7 +20,7 @@ import type { X509Svid } from '../spiffe/x509-svid.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { CallerFiles } from './caller-files.ts'
 import { CrlWatch } from './crl-watch.ts'
-import { bound } from './bound.ts'
+import { listeningAt } from './listening-at.ts'
 import { outboundRoutes } from './outbound-routes.ts'
 import { bundleValidities, OwnIdentity } from './own-identity.ts'
 import { TrustStore } from './trust-store.ts'
@@ -230,7 +230,7 @@ export class Sidecar {
       readiness: this,
       metrics: (format) => telemetry.metricsText(format),
     })
-    this.#health = await bound('health.listen', health)
+    this.#health = await listeningAt('health.listen', health)
     const inbound = InboundServer.start({
       context: this.#inboundContext(),
       host: listen.host,
@@ -246,8 +246,8 @@ export class Sidecar {
       maxHandshakes: limits.maxHandshakes,
       balancers,
     })
-    this.#inbound = await bound('inbound.listen', inbound)
-    await bound('outbound[].listen', this.#outbound.listen())
+    this.#inbound = await listeningAt('inbound.listen', inbound)
+    await listeningAt('outbound[].listen', this.#outbound.listen())
   }
 
   #inboundContext(): InboundContext {

@@ -5,7 +5,7 @@ import { PosternError } from '../core/errors.ts'
  * of one network namespace have the same defaults. `otherwise`: what may be done instead of another address. Throws
  * `PosternError` ERR_LISTEN_FAILED.
  */
-export async function bound<Listener>(
+export async function listeningAt<Listener>(
   setting: string,
   listening: Promise<Listener>,
   otherwise = '',
