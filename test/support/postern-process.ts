@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
+import { Wake } from './wake.ts'
 
 const builtProgram = fileURLToPath(new URL('../../dist/bin/postern.js', import.meta.url))
 
@@ -70,7 +71,7 @@ export class PosternProcess {
   /** Everything that it wrote to stdout and stderr, for looking for secrets. */
   output = ''
   readonly #child: ChildProcess
-  readonly #waiters = new Set<() => void>()
+  readonly #news = new Wake()
   readonly #exit: Promise<number>
   #ports = { inbound: 0, outbound: [] as readonly number[], health: 0, admin: 0 }
   #exitCode: number | undefined
@@ -82,7 +83,7 @@ export class PosternProcess {
       child.once('close', (code, signal) => {
         running.delete(child)
         this.#exitCode = exitCodeOf(code, signal)
-        this.#wake()
+        this.#news.all()
         resolve(this.#exitCode)
       })
     })
@@ -218,7 +219,7 @@ export class PosternProcess {
       if (performance.now() > endMs) {
         throw new Error(`never: ${what}; it wrote:\n${this.output.slice(-4_000)}`)
       }
-      await this.#nextLine(25)
+      await this.#news.next(25)
     }
   }
 
@@ -276,7 +277,7 @@ export class PosternProcess {
     createInterface({ input: stream, crlfDelay: Infinity }).on('line', (line) => {
       this.output += `${line}\n`
       onLine(line)
-      this.#wake()
+      this.#news.all()
     })
   }
 
@@ -297,22 +298,6 @@ export class PosternProcess {
         admin: Number(line['adminPort']),
       }
     }
-  }
-
-  #wake(): void {
-    for (const waiter of this.#waiters) waiter()
-  }
-
-  #nextLine(timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        this.#waiters.delete(done)
-        resolve()
-      }
-      const timer = setTimeout(done, timeoutMs)
-      this.#waiters.add(done)
-    })
   }
 }
 

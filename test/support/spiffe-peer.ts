@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { Wake } from './wake.ts'
 
 const patienceMs = 30_000
 
@@ -17,19 +18,19 @@ export class SpiffePeer {
   /** What it said beside that: its refusals. */
   errors = ''
   readonly #child: ChildProcess
-  readonly #waiters = new Set<() => void>()
+  readonly #news = new Wake()
 
   private constructor(child: ChildProcess) {
     this.#child = child
     createInterface({ input: child.stdout! }).on('line', (line) => {
       this.lines.push(JSON.parse(line))
-      this.#wake()
+      this.#news.all()
     })
     child.stderr!.on('data', (chunk: Buffer) => {
       this.errors += chunk.toString()
-      this.#wake()
+      this.#news.all()
     })
-    child.once('close', () => this.#wake())
+    child.once('close', () => this.#news.all())
   }
 
   /** `command` is the built program; its identity is that of the socket. The caller stops it. */
@@ -82,7 +83,7 @@ export class SpiffePeer {
       if (performance.now() > endMs || this.#child.exitCode !== null) {
         throw new Error(`never: ${what}; it said ${JSON.stringify(this.lines)} ${this.errors}`)
       }
-      await this.#next(endMs - performance.now())
+      await this.#news.next(endMs - performance.now())
     }
   }
 
@@ -94,21 +95,5 @@ export class SpiffePeer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
-  }
-
-  #wake(): void {
-    for (const waiter of this.#waiters) waiter()
-  }
-
-  #next(timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        this.#waiters.delete(done)
-        resolve()
-      }
-      const timer = setTimeout(done, timeoutMs)
-      this.#waiters.add(done)
-    })
   }
 }
