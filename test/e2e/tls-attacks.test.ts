@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import { type AddressInfo } from 'node:net'
 import { createServer, type Server } from 'node:tls'
 import { TestCa } from '../support/test-ca.ts'
-import { httpVersions } from './support/caller.ts'
-import { checkoutId, Mesh } from './support/mesh.ts'
+import { Mesh } from './support/mesh.ts'
 import {
   certificateMessage,
   clientHello,
@@ -18,10 +17,7 @@ import {
   type SessionTicket,
 } from './support/raw-tls13.ts'
 import { handshakeMessage, tlsRecord, uint } from './support/tls-bytes.ts'
-
-const mib = 1024 * 1024
-/** What all the attacks of this file together may cost in memory. */
-const allowedGrowthBytes = 48 * mib
+import { underAttack } from './support/under-attack.ts'
 
 const request = (path: string) => Buffer.from(`GET ${path} HTTP/1.1\r\nhost: api.example\r\n\r\n`)
 const isWholeReply = (text: string) => text.includes('}')
@@ -123,39 +119,17 @@ async function spokenTo12(port: number): Promise<RawConnection> {
 
 describe('attacks on the TLS of the one port', function () {
   this.timeout(180_000)
+  const attacked = underAttack({
+    inbound: { limits: { handshakeTimeout: '2s' } },
+    env: { LOG_LEVEL: 'debug' },
+  })
   let mesh: Mesh
   let port: number
-  let baselineBytes: number
 
-  before(async () => {
-    mesh = await Mesh.start({
-      inbound: { limits: { handshakeTimeout: '2s' } },
-      env: { LOG_LEVEL: 'debug' },
-    })
+  before(() => {
+    mesh = attacked.mesh
     port = mesh.postern.port
-    for (let i = 0; i < 20; i++) await goodCalls()
-    baselineBytes = await mesh.postern.residentBytes()
   })
-
-  after(() => mesh.close())
-
-  afterEach(
-    'a good caller is served, memory is bounded, and nothing unexpected is logged',
-    async () => {
-      await goodCalls()
-      const grownBytes = (await mesh.postern.residentBytes()) - baselineBytes
-      assert.ok(grownBytes < allowedGrowthBytes, `grown by ${grownBytes} bytes`)
-      const loud = mesh.postern.logs.filter(({ level }) => level === 'error' || level === 'warn')
-      assert.deepEqual(loud, [])
-    },
-  )
-
-  async function goodCalls(): Promise<void> {
-    const caller = await mesh.svidCaller(checkoutId)
-    for (const version of httpVersions) {
-      assert.equal((await caller.call({}, version)).json.headers?.['x-postern-product'], 'checkout')
-    }
-  }
 
   /** How many handshakes went so. */
   async function handshakes(...results: readonly string[]): Promise<number> {
@@ -319,7 +293,7 @@ describe('attacks on the TLS of the one port', function () {
       for (let i = 0; i < 20_000; i += 100) {
         const updates = Array.from({ length: 100 }, () => client.keyUpdate())
         await written(client.connection, Buffer.concat(updates))
-        if (i % 5_000 === 0) await goodCalls()
+        if (i % 5_000 === 0) await attacked.goodCalls()
       }
       client.send(contentType.applicationData, request('/keys-after'))
       assert.match(await client.receivesText(isWholeReply), /credential_missing/)
