@@ -81,7 +81,7 @@ export interface HarnessOptions {
   readonly workloadPort?: number
   /** Default `http1`. */
   readonly upstreamProtocol?: 'http1' | 'h2c'
-  /** Default 10 s. */
+  /** Default 10 min: what ends in a test is not to end because it is idle. */
   readonly idleTimeoutMs?: number
   /** Default 5 s. */
   readonly responseTimeoutMs?: number
@@ -297,7 +297,7 @@ export class InboundHarness {
           maxHeaderBytes: options.limits?.maxHeaderBytes ?? 16_384,
           maxHeaderFields: options.limits?.maxHeaderFields ?? 128,
           headerTimeoutMs: options.limits?.headerTimeoutMs ?? 2_000,
-          idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
+          idleTimeoutMs: options.idleTimeoutMs ?? 600_000,
           bodyTimeoutMs: options.limits?.bodyTimeoutMs ?? 10_000,
           upstreamConnectTimeoutMs: 2_000,
           maxConcurrentStreams: 100,
