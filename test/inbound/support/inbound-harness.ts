@@ -24,6 +24,7 @@ import { Http2Upstream } from '../../../src/proxy/http2-upstream.ts'
 import { TrustDomain } from '../../../src/spiffe/trust-domain.ts'
 import { RecordingTelemetry } from '../../support/recording-telemetry.ts'
 import { TestCa, type TestLeaf } from '../../support/test-ca.ts'
+import { patienceMs } from '../../proxy/support/patience.ts'
 import { Workload } from '../../support/workload.ts'
 
 const position = { file: 'products.yaml', line: 1, column: 1 }
@@ -297,7 +298,7 @@ export class InboundHarness {
           maxHeaderBytes: options.limits?.maxHeaderBytes ?? 16_384,
           maxHeaderFields: options.limits?.maxHeaderFields ?? 128,
           headerTimeoutMs: options.limits?.headerTimeoutMs ?? 2_000,
-          idleTimeoutMs: options.idleTimeoutMs ?? 600_000,
+          idleTimeoutMs: options.idleTimeoutMs ?? patienceMs,
           bodyTimeoutMs: options.limits?.bodyTimeoutMs ?? 10_000,
           upstreamConnectTimeoutMs: 2_000,
           maxConcurrentStreams: 100,

@@ -19,6 +19,7 @@ import { Http2Upstream } from '../../../src/proxy/http2-upstream.ts'
 import type { QueueLimits } from '../../../src/proxy/request-queue.ts'
 import type { Http2Limits } from '../../../src/http2/limits.ts'
 import { answer } from './http2-local-answer.ts'
+import { patienceMs } from './patience.ts'
 
 export interface AnyProxyOptions {
   readonly downstream: 'http1' | 'h2'
@@ -182,9 +183,9 @@ export class AnyProxy implements RequestServer {
     const options = {
       deadlines: this.#deadlines,
       limits: this.#options.limits ?? {},
-      headerTimeoutMs: this.#options.headerTimeoutMs ?? 10_000,
-      idleTimeoutMs: this.#options.idleTimeoutMs ?? 60_000,
-      bodyTimeoutMs: this.#options.bodyTimeoutMs ?? 60_000,
+      headerTimeoutMs: this.#options.headerTimeoutMs ?? patienceMs,
+      idleTimeoutMs: this.#options.idleTimeoutMs ?? patienceMs,
+      bodyTimeoutMs: this.#options.bodyTimeoutMs ?? patienceMs,
       onBug: (error: unknown) => void this.bugs.push(error),
     }
     const downstream =

@@ -19,6 +19,7 @@ import { Http1Upstream } from '../../../src/proxy/http1-upstream.ts'
 import type { Dial } from '../../../src/proxy/http1-workload-connection.ts'
 import type { QueueLimits } from '../../../src/proxy/request-queue.ts'
 import { eventually } from './eventually.ts'
+import { patienceMs } from './patience.ts'
 
 export interface PlainProxyOptions {
   readonly upstreamPort: number
@@ -81,7 +82,7 @@ export class PlainProxy implements RequestServer {
       },
       deadlines: this.#deadlines,
       connectTimeoutMs: options.connectTimeoutMs ?? 2_000,
-      responseTimeoutMs: options.responseTimeoutMs ?? 5_000,
+      responseTimeoutMs: options.responseTimeoutMs ?? patienceMs,
       ...(maxConnections === undefined ? {} : { maxConnections }),
       ...(queue === undefined ? {} : { queue }),
       onBug: this.onBug,
@@ -150,9 +151,9 @@ export class PlainProxy implements RequestServer {
     const downstream = new Http1Downstream(socket, this, {
       deadlines: this.#deadlines,
       limits: this.#options.limits ?? {},
-      headerTimeoutMs: this.#options.headerTimeoutMs ?? 10_000,
-      idleTimeoutMs: this.#options.idleTimeoutMs ?? 60_000,
-      bodyTimeoutMs: this.#options.bodyTimeoutMs ?? this.#options.idleTimeoutMs ?? 60_000,
+      headerTimeoutMs: this.#options.headerTimeoutMs ?? patienceMs,
+      idleTimeoutMs: this.#options.idleTimeoutMs ?? patienceMs,
+      bodyTimeoutMs: this.#options.bodyTimeoutMs ?? this.#options.idleTimeoutMs ?? patienceMs,
       onBug: this.onBug,
     })
     this.downstreams.add(downstream)
