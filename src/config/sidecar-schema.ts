@@ -243,7 +243,9 @@ const outboundSchema = z
       protocol: z
         .enum(['http', 'tcp'])
         .default('http')
-        .describe('http: 1.1, 2 and gRPC, to the peer whichever it offers; tcp: any bytes.'),
+        .describe(
+          'http: 1.1, 2, gRPC and WebSocket, to the peer whichever it offers; tcp: any bytes.',
+        ),
       limits: outboundLimitsSchema,
     }),
   )

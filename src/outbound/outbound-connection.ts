@@ -1,6 +1,5 @@
 import { Exchange } from '../proxy/exchange.ts'
 import {
-  discardedRequest,
   type IncomingRequest,
   type RefusedRequest,
   type ReplySink,
@@ -10,12 +9,14 @@ import {
 import { respond } from '../proxy/respond.ts'
 import type { OutboundContext, OutboundRoute } from './context.ts'
 import { type LocalFacts, OutboundRequest } from './outbound-request.ts'
+import type { OutboundWebSockets } from './outbound-websockets.ts'
 import type { PeerPool } from './peer-pool.ts'
 
 export interface OutboundConnectionOptions {
   readonly context: OutboundContext
   readonly route: OutboundRoute
   readonly pool: PeerPool
+  readonly webSockets: OutboundWebSockets
   readonly facts: LocalFacts
   /** The port that the workload connected to. */
   readonly localPort: number
@@ -30,11 +31,7 @@ export class OutboundConnection implements RequestServer {
   }
 
   serve(request: IncomingRequest, reply: ReplySink): RequestSink {
-    if (request.isWebSocket === true) {
-      this.refuse(noWebSocket, reply)
-      return discardedRequest
-    }
-    const { context, localPort, route } = this.#options
+    const { context, localPort, route, webSockets, facts } = this.#options
     const scanned = context.rules.scanRequest(request.fields, request.connectionOptions)
     const call = new OutboundRequest({ ...this.#options, request, scanned })
     const fields = scanned.kept
@@ -42,20 +39,19 @@ export class OutboundConnection implements RequestServer {
     const { traceparent, tracestate } = call.trace
     if (traceparent !== undefined) fields.push('traceparent', traceparent)
     if (tracestate !== undefined) fields.push('tracestate', tracestate)
-    return Exchange.open(
-      {
-        method: request.method,
-        path: request.path,
-        authority: authorityFor(request.authority, localPort, route),
-        fields,
-        length: request.length,
-        wantsTrailers: scanned.wantsTrailers,
-      },
-      call,
-      reply,
-      call,
-      { rules: context.rules, maxBodyBytes: Infinity },
-    )
+    const outgoing = {
+      method: request.method,
+      path: request.path,
+      authority: authorityFor(request.authority, localPort, route),
+      fields,
+      length: request.length,
+      wantsTrailers: scanned.wantsTrailers,
+    }
+    if (request.isWebSocket === true) {
+      return webSockets.open(call, outgoing, reply, facts.protocol === 'h2')
+    }
+    const { rules } = context
+    return Exchange.open(outgoing, call, reply, call, { rules, maxBodyBytes: Infinity })
   }
 
   refuse(refusal: RefusedRequest, reply: ReplySink): void {
@@ -70,12 +66,6 @@ export class OutboundConnection implements RequestServer {
       form: refusal.isGrpc === true ? 'grpc' : 'problem',
     })
   }
-}
-
-const noWebSocket: RefusedRequest = {
-  status: 501,
-  code: 'websocket_unsupported',
-  detail: 'calls of the workload take no WebSocket',
 }
 
 const httpsPort = 443

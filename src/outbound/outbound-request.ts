@@ -11,7 +11,12 @@ import type {
 import type { ExchangeOutcome, ExchangeOwner, RequestTarget } from '../proxy/exchange.ts'
 import type { ScannedRequest } from '../proxy/header-rules.ts'
 import { replyFormFor, respond, respondFailed, respondPeerDenied } from '../proxy/respond.ts'
-import { type DecisionRecord, outcomeAfter, type Trace } from '../telemetry/telemetry.ts'
+import {
+  type DecisionRecord,
+  outcomeAfter,
+  type RecordedRequest,
+  type Trace,
+} from '../telemetry/telemetry.ts'
 import type { OutboundContext, OutboundRoute } from './context.ts'
 import { nobody, type PeerPool } from './peer-pool.ts'
 
@@ -55,12 +60,18 @@ export class OutboundRequest implements ExchangeOwner, RequestTarget {
     this.#startedMs = clock.monotonic()
   }
 
+  /** What was asked for, without the query. */
+  get asked(): RecordedRequest {
+    const { method, authority, path } = this.#options.request
+    return { method, host: authority, path: withoutQuery(path) }
+  }
+
   open(request: OutgoingRequest, reply: ReplySink, fresh: boolean): RequestSink {
     return this.#options.pool.open({
       request,
       reply,
       fresh,
-      onDecided: (decision, peer) => this.#onDecided(decision, peer, reply),
+      onDecided: (decision, peer) => this.decided(decision, peer, reply),
     })
   }
 
@@ -89,7 +100,8 @@ export class OutboundRequest implements ExchangeOwner, RequestTarget {
     telemetry.finished(this.trace, record, outcomeAfter(ended, durationMs))
   }
 
-  #onDecided(decision: PeerDecision, peer: Peer, reply: ReplySink): void {
+  /** There is a decision; a deny is answered. */
+  decided(decision: PeerDecision, peer: Peer, reply: ReplySink): void {
     // A request that is sent once more keeps the record of its first decision; a deny then shows as its error.
     this.#record ??= this.#decide(decision, peer)
     if (decision.outcome === 'allow') return
@@ -113,18 +125,17 @@ export class OutboundRequest implements ExchangeOwner, RequestTarget {
 
   #decide(decision: PeerDecision, peer: Peer): DecisionRecord {
     const { context, facts, request } = this.#options
+    const { clientAddress, clientPort } = facts
     const record: DecisionRecord = {
       id: this.id,
       atMs: context.clock.now(),
       direction: 'outbound',
       decision,
       peer,
-      ...facts,
-      request: {
-        method: request.method,
-        host: request.authority,
-        path: withoutQuery(request.path),
-      },
+      protocol: request.isWebSocket === true ? 'websocket' : facts.protocol,
+      clientAddress,
+      clientPort,
+      request: this.asked,
     }
     context.telemetry.decided(this.trace, record)
     return record

@@ -11,8 +11,10 @@ import type { OutboundContext, OutboundRoute } from './context.ts'
 import { DialPause } from './dial-pause.ts'
 import { OutboundConnection } from './outbound-connection.ts'
 import { OutboundTunnel } from './outbound-tunnel.ts'
+import { OutboundWebSockets } from './outbound-websockets.ts'
 import { PeerDialer } from './peer-dialer.ts'
 import { PeerPool } from './peer-pool.ts'
+import type { VerifiedDialOptions } from './verified-dial.ts'
 
 /** The protocol's end of a connection of the workload. */
 interface LocalEnd {
@@ -29,8 +31,9 @@ export class OutboundServer {
   readonly #context: OutboundContext
   readonly #listener: Server
   readonly #pool: PeerPool
-  readonly #dialer: PeerDialer
-  readonly #pause: DialPause
+  /** For what has a connection to the peer of its own. */
+  readonly #dialing: VerifiedDialOptions
+  readonly #webSockets: OutboundWebSockets
   /** `protocol: tcp`. */
   readonly #tunnels: LiveConnections
   readonly #ends = new Set<LocalEnd>()
@@ -42,9 +45,16 @@ export class OutboundServer {
   constructor(context: OutboundContext, route: OutboundRoute) {
     this.route = route
     this.#context = context
-    this.#dialer = new PeerDialer(context, route)
-    this.#pool = new PeerPool(context, route, this.#dialer)
-    this.#pause = new DialPause(context.clock)
+    const dialer = new PeerDialer(context, route)
+    this.#pool = new PeerPool(context, route, dialer)
+    this.#dialing = {
+      context,
+      route,
+      dialer,
+      pause: new DialPause(context.clock),
+      identity: () => this.#identity,
+    }
+    this.#webSockets = new OutboundWebSockets(this.#dialing)
     this.#tunnels = new LiveConnections({
       clock: context.clock,
       onJudged: (result) => context.telemetry.reevaluated(result),
@@ -93,7 +103,7 @@ export class OutboundServer {
 
   useIdentity(identity: ClientIdentity): void {
     this.#identity = identity
-    this.#pause.reset()
+    this.#dialing.pause.reset()
     this.#pool.useIdentity(identity)
   }
 
@@ -104,8 +114,9 @@ export class OutboundServer {
 
   /** The trust state changed: the peer of each connection is judged again. */
   rejudge(trust: TrustState): void {
-    this.#pause.reset()
+    this.#dialing.pause.reset()
     this.#pool.rejudge(trust)
+    this.#webSockets.rejudge(trust)
     this.#tunnels.rejudge(trust)
   }
 
@@ -121,6 +132,7 @@ export class OutboundServer {
     this.#isDraining = true
     this.#listener.close()
     this.#tunnels.destroy()
+    this.#webSockets.destroy()
     for (const end of this.#ends) end.destroy()
     for (const socket of this.#sockets) socket.destroy()
     this.#pool.close()
@@ -163,11 +175,7 @@ export class OutboundServer {
 
   #tunnel(socket: Socket): void {
     const tunnel = OutboundTunnel.open({
-      context: this.#context,
-      route: this.route,
-      dialer: this.#dialer,
-      pause: this.#pause,
-      identity: () => this.#identity,
+      ...this.#dialing,
       socket,
       clientAddress: socket.remoteAddress ?? '',
       clientPort: socket.remotePort ?? 0,
@@ -190,6 +198,7 @@ export class OutboundServer {
       context: this.#context,
       route: this.route,
       pool: this.#pool,
+      webSockets: this.#webSockets,
       localPort: this.port,
       facts: {
         protocol,
@@ -201,7 +210,6 @@ export class OutboundServer {
       deadlines,
       headerTimeoutMs: limits.headerTimeoutMs,
       idleTimeoutMs: limits.idleTimeoutMs,
-      // So that one is refused, instead of being sent on as an ordinary request.
       takesWebSockets: true,
       onBug: (error: unknown) => logger.error('unexpected exception', { error: stackOf(error) }),
     }

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import type { Timer } from '../core/clock.ts'
 import { stackOf } from '../core/errors.ts'
 import { denyPeer, type PeerDecision } from '../policy/peer-decision.ts'
 import type { Peer } from '../policy/peer.ts'
@@ -7,21 +6,11 @@ import type { TrustState } from '../policy/trust-state.ts'
 import type { LiveConnection } from '../proxy/live-connections.ts'
 import { TcpTunnel, type TunnelOutcome } from '../proxy/tcp-tunnel.ts'
 import type { DecisionRecord, Outcome, Trace } from '../telemetry/telemetry.ts'
-import type { ClientIdentity } from './client-identity.ts'
-import type { OutboundContext, OutboundRoute } from './context.ts'
-import type { DialPause } from './dial-pause.ts'
-import { JudgedPeer } from './judged-peer.ts'
-import type { DialedPeer, DialFailure, PeerDial, PeerDialer } from './peer-dialer.ts'
-import { identityMarginMs, nobody, unrecorded } from './peer-pool.ts'
+import { identityMarginMs, nobody } from './peer-pool.ts'
 import { recordEnd } from './record-end.ts'
+import { VerifiedDial, type VerifiedDialOptions, type VerifiedPeer } from './verified-dial.ts'
 
-export interface OutboundTunnelOptions {
-  readonly context: OutboundContext
-  readonly route: OutboundRoute
-  readonly dialer: PeerDialer
-  readonly pause: DialPause
-  /** Asked when the peer is dialled. Undefined: there is none to present. */
-  readonly identity: () => ClientIdentity | undefined
+export interface OutboundTunnelOptions extends VerifiedDialOptions {
   /** Of the workload, paused; made with `allowHalfOpen`. */
   readonly socket: Socket
   readonly clientAddress: string
@@ -29,11 +18,8 @@ export interface OutboundTunnelOptions {
 }
 
 /** What runs between the two sockets. */
-interface Joined {
+interface Joined extends VerifiedPeer {
   readonly tunnel: TcpTunnel
-  readonly dialed: DialedPeer
-  readonly judged: JudgedPeer
-  readonly reason: Extract<PeerDecision, { outcome: 'allow' }>['reason']
 }
 
 /**
@@ -44,8 +30,7 @@ export class OutboundTunnel implements LiveConnection {
   readonly #options: OutboundTunnelOptions
   readonly #startedMs: number
   readonly #trace: Trace
-  #pauseEnd: Timer | undefined
-  #dial: PeerDial | undefined
+  #dial: VerifiedDial | undefined
   #joined: Joined | undefined
 
   private constructor(options: OutboundTunnelOptions) {
@@ -57,11 +42,11 @@ export class OutboundTunnel implements LiveConnection {
   /** Dials the peer; joins the workload to it, or cuts the workload. */
   static open(options: OutboundTunnelOptions): OutboundTunnel {
     const tunnel = new OutboundTunnel(options)
-    const { context, pause, socket } = options
-    socket.once('close', () => tunnel.#onLocalGone())
-    const pauseMs = pause.remainingMs
-    if (pauseMs === 0) tunnel.#begin()
-    else tunnel.#pauseEnd = context.clock.setTimer(pauseMs, () => tunnel.#begin())
+    options.socket.once('close', () => tunnel.#onLocalGone())
+    tunnel.#dial = VerifiedDial.begin(options, noProtocols, {
+      onAllowed: (verified) => tunnel.#join(verified),
+      onDenied: (decision, peer) => tunnel.#refuse(decision, peer),
+    })
     return tunnel
   }
 
@@ -78,7 +63,7 @@ export class OutboundTunnel implements LiveConnection {
     const verdict = joined.judged.judge(trust, nowMs)
     if (verdict.decision.outcome === 'allow') return 'kept'
     const { socket } = joined.dialed
-    recordEnd(this.#options.context, verdict, joined.reason, { socket, protocol: 'tcp' })
+    recordEnd(this.#options.context, verdict, joined.decision.reason, { socket, protocol: 'tcp' })
     this.destroy()
     return 'ended'
   }
@@ -95,56 +80,18 @@ export class OutboundTunnel implements LiveConnection {
     else this.#joined.tunnel.destroy()
   }
 
-  #begin(): void {
-    this.#pauseEnd = undefined
-    const { context, dialer } = this.#options
-    const identity = this.#options.identity()
-    if (identity === undefined) {
-      this.#refuse(this.#denial('identity_unavailable', 'this sidecar holds no unexpired SVID'))
-    } else if (!context.telemetry.canRecord) {
-      this.#refuse(this.#denial('audit_unavailable', unrecorded))
-    } else {
-      this.#dial = dialer.dial(identity, {
-        onDialed: (dialed) => this.#onDialed(dialed),
-        onFailed: (failure) => this.#onFailed(failure),
-      })
-    }
-  }
-
-  #onDialed(dialed: DialedPeer): void {
-    this.#dial = undefined
-    const { context, route, pause } = this.#options
-    const judged = new JudgedPeer(dialed.presented, route.expected)
-    const { decision, peer } = judged.judge(context.trust.current, context.clock.now())
-    if (decision.outcome === 'allow') {
-      pause.reset()
-      this.#join(dialed, judged, decision, peer)
-    } else {
-      pause.failed()
-      dialed.socket.destroy()
-      this.#refuse(decision, peer)
-    }
-  }
-
-  #onFailed({ reason, detail }: DialFailure): void {
-    this.#dial = undefined
-    this.#options.pause.failed()
-    this.#refuse(this.#denial(reason, detail))
-  }
-
   /** The workload left before the peer was there. */
   #onLocalGone(): void {
-    if (this.#dial === undefined && this.#pauseEnd === undefined) return
-    this.#dial?.cancel()
-    this.#dial = undefined
-    this.#pauseEnd?.cancel()
-    this.#pauseEnd = undefined
+    if (this.#dial?.cancel() !== true) return
+    const { context, route } = this.#options
     const detail = 'the workload left before the other end was verified'
-    const record = this.#decide(this.#denial('upstream_unavailable', detail), nobody)
+    const { epoch } = context.trust.current
+    const denial = denyPeer('upstream_unavailable', route.expected, epoch, detail)
+    const record = this.#decide(denial, nobody)
     this.#finish(record, { requestBytes: 0, replyBytes: 0, error: 'downstream_aborted' })
   }
 
-  #refuse(decision: PeerDecision, peer: Peer = nobody): void {
+  #refuse(decision: PeerDecision, peer: Peer): void {
     const record = this.#decide(decision, peer)
     this.#options.context.logger.warn('call refused', {
       reason: decision.reason,
@@ -157,18 +104,13 @@ export class OutboundTunnel implements LiveConnection {
     if (!this.#options.socket.destroyed) this.#options.socket.resetAndDestroy()
   }
 
-  #join(
-    dialed: DialedPeer,
-    judged: JudgedPeer,
-    decision: Extract<PeerDecision, { outcome: 'allow' }>,
-    peer: Peer,
-  ): void {
+  #join(verified: VerifiedPeer): void {
     const { context, route, socket } = this.#options
-    const record = this.#decide(decision, peer)
+    const record = this.#decide(verified.decision, verified.peer)
     context.telemetry.peerConnectionOpened('tcp')
     const tunnel = new TcpTunnel({
       downstream: socket,
-      upstream: dialed.socket,
+      upstream: verified.dialed.socket,
       deadlines: context.deadlines,
       connectTimeoutMs: route.limits.upstreamConnectTimeoutMs,
       idleTimeoutMs: route.limits.idleTimeoutMs,
@@ -178,7 +120,7 @@ export class OutboundTunnel implements LiveConnection {
       },
       onBug: (error) => context.logger.error('unexpected exception', { error: stackOf(error) }),
     })
-    this.#joined = { tunnel, dialed, judged, reason: decision.reason }
+    this.#joined = { ...verified, tunnel }
     socket.resume()
   }
 
@@ -203,11 +145,9 @@ export class OutboundTunnel implements LiveConnection {
     const durationMs = clock.monotonic() - this.#startedMs
     telemetry.finished(this.#trace, record, { status: 0, durationMs, ...outcome })
   }
-
-  #denial(reason: Parameters<typeof denyPeer>[0], detail: string) {
-    const { context, route } = this.#options
-    return denyPeer(reason, route.expected, context.trust.current.epoch, detail)
-  }
 }
 
 type RefusedOutcome = Pick<Outcome, 'requestBytes' | 'replyBytes' | 'error'>
+
+/** Whatever the bytes are. */
+const noProtocols: readonly string[] = []

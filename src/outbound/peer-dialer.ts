@@ -53,12 +53,13 @@ export class PeerDialer {
     })
   }
 
-  dial(identity: ClientIdentity, listener: DialListener): PeerDial {
+  /** `protocols`: what the peer is offered by ALPN; empty: nothing is. */
+  dial(identity: ClientIdentity, protocols: readonly string[], listener: DialListener): PeerDial {
     const { upstream, protocol } = this.#route
     const raw = connect({ ...upstream, allowHalfOpen: protocol === 'tcp' })
     return new PeerDial({
       raw,
-      startTls: () => connectTls({ socket: raw, ...this.#tlsOptions(identity) }),
+      startTls: () => connectTls({ socket: raw, ...this.#tlsOptions(identity, protocols) }),
       identity,
       listener,
       unreadAnswers: this.#unreadAnswers,
@@ -67,15 +68,15 @@ export class PeerDialer {
     })
   }
 
-  #tlsOptions(identity: ClientIdentity): ConnectionOptions {
-    const { upstream, protocol } = this.#route
+  #tlsOptions(identity: ClientIdentity, protocols: readonly string[]): ConnectionOptions {
+    const { upstream } = this.#route
     return {
       secureContext: identity.context,
       // OpenSSL decides nothing: whoever gets the connection judges what was presented before it sends a byte.
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
       ...serverName(upstream.host),
-      ...(protocol === 'http' ? { ALPNProtocols: ['h2', 'http/1.1'] } : {}),
+      ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
     }
   }
 }

@@ -16,6 +16,9 @@ import { type PeerCall, WaitingCall } from './waiting-call.ts'
 export const identityMarginMs = 2_000
 const identityCheckMs = 1_000
 
+/** What the peer chooses from; the first that it knows is what it should take. */
+const protocols = ['h2', 'http/1.1']
+
 /** `audit.required`: fails closed, as for callers. */
 export const unrecorded = 'the audit log, which is required, cannot be written'
 
@@ -187,7 +190,7 @@ export class PeerPool {
   }
 
   #dial(identity: ClientIdentity): void {
-    const dial = this.#dialer.dial(identity, {
+    const dial = this.#dialer.dial(identity, protocols, {
       onDialed: (dialed) => {
         this.#dials.delete(dial)
         this.#onDialed(dialed)

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { PeerDecision } from '../policy/peer-decision.ts'
-import type { RecordedProtocol } from '../telemetry/telemetry.ts'
+import type { RecordedProtocol, RecordedRequest } from '../telemetry/telemetry.ts'
 import type { OutboundContext } from './context.ts'
 import type { PeerVerdict } from './judged-peer.ts'
 
@@ -9,7 +9,11 @@ export function recordEnd(
   { telemetry, decisionIds, clock }: OutboundContext,
   { peer, decision }: PeerVerdict,
   previousReason: PeerDecision['reason'],
-  ended: { readonly socket: Socket; readonly protocol: RecordedProtocol },
+  ended: {
+    readonly socket: Socket
+    readonly protocol: RecordedProtocol
+    readonly request?: RecordedRequest
+  },
 ): void {
   const trace = telemetry.begin(undefined, undefined)
   const record = {
@@ -21,6 +25,7 @@ export function recordEnd(
     protocol: ended.protocol,
     clientAddress: ended.socket.localAddress ?? '',
     clientPort: ended.socket.localPort ?? 0,
+    ...(ended.request === undefined ? {} : { request: ended.request }),
     previousReason,
   } as const
   telemetry.decided(trace, record)

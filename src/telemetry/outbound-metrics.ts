@@ -22,7 +22,7 @@ export class OutboundMetrics {
       help: 'Connections to verified peers that are open now, by protocol.',
     },
     ['protocol'],
-    [['http/1.1'], ['h2'], ['tcp']],
+    [['http/1.1'], ['h2'], ['tcp'], ['websocket']],
   )
 
   decided(decision: RecordedDecision): void {

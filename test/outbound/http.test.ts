@@ -279,21 +279,6 @@ describe('calls of the workload over HTTP', () => {
     assert.ok(sent < 32 * 1024 * 1024, `${sent} bytes were taken`)
   })
 
-  it('are refused when they ask for a WebSocket', async () => {
-    await start()
-    const reply = await harness.call({
-      headers: {
-        connection: 'upgrade',
-        upgrade: 'websocket',
-        'sec-websocket-version': '13',
-        'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
-      },
-    })
-
-    assert.deepEqual([reply.status, reply.json['reason']], [501, 'websocket_unsupported'])
-    assert.equal(peer.seen.length, 0)
-  })
-
   it('are refused while they cannot be recorded', async () => {
     await start()
     harness.telemetry.canRecord = false

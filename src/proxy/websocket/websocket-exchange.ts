@@ -36,7 +36,7 @@ export interface WebSocketOptions {
 }
 
 /** Why an open WebSocket was ended from here. */
-export type CutReason = 'idle' | 'trust_changed'
+export type CutReason = 'idle' | 'trust_changed' | 'cut'
 
 const statusOfAbort = 499
 const statusOfBug = 500

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { Metadata } from '@grpc/grpc-js'
+import { WebSocket, WebSocketServer } from 'ws'
 import { echoClient, EchoWorkload } from '../../proxy/support/http2-grpc-echo.ts'
 import { PosternProcess, temporaryDirectory } from '../../support/postern-process.ts'
 import { skipMissingTool } from '../../support/skip.ts'
@@ -166,6 +168,109 @@ describe('two sidecars back to back, for gRPC', () => {
       await pair.close()
       workload.close()
     }
+  })
+})
+
+describe('two sidecars back to back, for WebSocket', function () {
+  this.timeout(60_000)
+  let workload: Workload
+  let webSockets: WebSocketServer
+  let requests: IncomingMessage[]
+  let pair: TwoSidecars
+
+  before(async () => {
+    workload = await Workload.start()
+    requests = []
+    webSockets = new WebSocketServer({ server: workload.server })
+    webSockets.on('connection', (opened, request) => {
+      requests.push(request)
+      opened.on('error', () => undefined)
+      opened.on('message', (data, isBinary) => opened.send(data, { binary: isBinary }))
+    })
+    pair = await TwoSidecars.start({ workload: workload.address })
+  })
+
+  after(async () => {
+    await pair.close()
+    webSockets.close()
+    await workload.close()
+  })
+
+  it('carry its messages; the called workload is told who calls, and both record one trace', async () => {
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
+    const client = new WebSocket(`ws://127.0.0.1:${pair.port}/chat`, {
+      headers: {
+        'x-postern-principal': 'spiffe://corp.example/admin',
+        traceparent: `00-${trace}-b7ad6b7169203331-01`,
+      },
+    })
+    await once(client, 'open')
+    for (const bytes of [0, 1, 1 << 20]) {
+      const message = Buffer.alloc(bytes, 'm')
+      client.send(message)
+      const [reply] = (await once(client, 'message')) as [Buffer]
+      assert.equal(Buffer.compare(reply, message), 0)
+    }
+    assert.equal(
+      await pair.shop.metric('postern_outbound_connections', { protocol: 'websocket' }),
+      1,
+    )
+    client.close(4000)
+    assert.equal(((await once(client, 'close')) as [number])[0], 4000)
+
+    const { headers } = requests.at(-1)!
+    assert.equal(headers['x-postern-principal'], shopId)
+    const find = (postern: PosternProcess) => postern.audit.find((line) => line.trace === trace)
+    await pair.shop.until('both recorded', () => Boolean(find(pair.shop) && find(pair.billing)))
+    const lines = [find(pair.shop), find(pair.billing)]
+    assert.deepEqual(
+      lines.map((line) => [line?.['direction'], line?.protocol, line?.status]),
+      [
+        ['outbound', 'websocket', 101],
+        ['inbound', 'websocket', 101],
+      ],
+    )
+    assert.equal(lines[0]?.decision['principal'], billingId)
+  })
+
+  it('carry it from a workload that speaks HTTP/2', async () => {
+    const session = connectHttp2(`http://127.0.0.1:${pair.port}`)
+    await once(session, 'remoteSettings')
+    const stream = session.request(
+      {
+        ':method': 'CONNECT',
+        ':protocol': 'websocket',
+        ':path': '/h2',
+        ':authority': 'billing.example',
+        'sec-websocket-version': '13',
+      },
+      { endStream: false },
+    )
+    const [headers] = (await once(stream, 'response')) as [Record<string, unknown>]
+    assert.equal(headers[':status'], 200)
+    // A text of two bytes, masked by zeros.
+    stream.write(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69]))
+    const [frame] = (await once(stream, 'data')) as [Buffer]
+    assert.deepEqual(frame, Buffer.from([0x81, 2, 0x68, 0x69]))
+    assert.equal(requests.at(-1)?.headers.host, 'billing.example')
+    session.destroy()
+  })
+
+  it('end it when their trust domains part', async () => {
+    const client = new WebSocket(`ws://127.0.0.1:${pair.port}/chat`)
+    await once(client, 'open')
+    const { length } = pair.shop.audit
+    const closed = once(client, 'close')
+    await pair.agent.defederate('corp.example', 'partner-a.example')
+    assert.equal(((await closed) as [number])[0], 1006)
+    await pair.shop.until('the end recorded', () =>
+      pair.shop.audit
+        .slice(length)
+        .some(
+          ({ protocol, decision }) =>
+            protocol === 'websocket' && decision.reason === 'peer_untrusted',
+        ),
+    )
   })
 })
 
