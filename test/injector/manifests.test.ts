@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { parse, parseAllDocuments } from 'yaml'
 import { ConfigError } from '../../src/config/problem.ts'
@@ -151,6 +152,65 @@ describe('injecting manifests', () => {
   ]) {
     it(`leaves ${name} as it is`, () => assert.equal(inject(text), text))
   }
+
+  for (const [name, spaces, comment] of [
+    ['a key without a value', '', ''],
+    ['a key without a value and a comment', '', '   # none'],
+    ['an empty list with spaces in it', ' [ ]', ' # none'],
+  ] as const) {
+    for (const eol of ['\n', '\r\n']) {
+      it(`fills ${name}, and empties it again (${JSON.stringify(eol)})`, () => {
+        const map = spaces.replace('[', '{').replace(']', '}')
+        const grace = spaces === '' ? `  terminationGracePeriodSeconds:${comment}\n` : ''
+        const text = `apiVersion: v1
+kind: Pod
+metadata:
+  annotations:${map}${comment}
+  labels: { app: a }
+spec:
+  initContainers:${spaces}${comment}
+${grace}  containers:
+    - ports: [{ containerPort: 8080 }]
+  volumes:${spaces}${comment}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  annotations:${map}${comment}
+  name: a
+spec: { selector: { app: a }, ports: [{ port: 80, targetPort: 8080 }] }
+`.replaceAll('\n', eol)
+        const how = {
+          ...renaming,
+          ...optionsWith({ drainTimeout: { text: '1m', seconds: 60 } }),
+        }
+        const once = inject(text, how)
+        assert.match(once, /terminationGracePeriodSeconds: 65/)
+        assert.match(once, /target-ports/)
+        assert.equal(inject(once, how), once)
+        assert.equal(eject(once), text)
+      })
+    }
+  }
+
+  it('has no warning of Node for keys that are no words', async () => {
+    const warnings: Error[] = []
+    const listener = (warning: Error) => void warnings.push(warning)
+    process.on('warning', listener)
+    const text = 'kind: Unknown\n? [a, b]\n: { .Values.image }\n'
+    assert.equal(inject(text), text)
+    await setImmediate()
+    process.off('warning', listener)
+    assert.deepEqual(warnings, [])
+  })
+
+  it('refuses a null that is written out, which it could not write again as it was', () => {
+    const text = podText({ port: 8080 }).replace('spec:\n', 'spec:\n  volumes: ~\n')
+    assert.match(
+      problemsOf(text).join(),
+      /^0\.yaml:\d+:\d+: cannot be changed: it is null, expected/,
+    )
+  })
 
   it('reports all that cannot be injected at once, each with its place', () => {
     const noPort = deployment.replace(/ +ports:\n.*\n/, '')

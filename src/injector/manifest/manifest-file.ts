@@ -144,7 +144,13 @@ function parseBounded(text: string, lines: LineCounter): Document.Parsed[] {
   if (text.length > longestManifest) {
     throw new Excess(0, `is larger than ${longestManifest} characters`)
   }
-  const composer = new Composer({ merge: true, keepSourceTokens: true, uniqueKeys: false })
+  const composer = new Composer({
+    merge: true,
+    keepSourceTokens: true,
+    uniqueKeys: false,
+    // The reader warns through the process of keys that are no scalars. Nothing of ours is in them.
+    logLevel: 'error',
+  })
   lines.addNewLine(0)
   const tokens = boundedTokens(text, new Parser(lines.addNewLine), deepestNesting)
   return [...composer.compose(tokens, false, text.length)]

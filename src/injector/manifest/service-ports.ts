@@ -35,6 +35,8 @@ const recordSchema = z.strictObject({
   /** By index: the target port from before; null: there was none. */
   ports: z.record(z.string().regex(/^[0-9]{1,4}$/), z.union([z.string(), z.int(), z.null()])),
   createdAnnotations: z.literal(true).optional(),
+  /** The key stood there without a value. */
+  nullAnnotations: z.literal(true).optional(),
 })
 
 /**
@@ -56,6 +58,7 @@ export function renamePorts(
   const record = {
     ports: Object.fromEntries(before),
     ...(isMap(annotations) ? {} : { createdAnnotations: true }),
+    ...(annotations === null && { nullAnnotations: true }),
   }
   return {
     ...service,
@@ -84,10 +87,15 @@ export function restorePorts(service: JsonMap): JsonMap | undefined {
   if (record === undefined) return undefined
   const annotations = without(mapAt(metadata, 'annotations'), targetPortsName)
   const isEmptied = record.createdAnnotations === true && Object.keys(annotations).length === 0
+  const bare = without(metadata, 'annotations')
   const spec = mapAt(service, 'spec')
   return {
     ...service,
-    metadata: isEmptied ? without(metadata, 'annotations') : { ...metadata, annotations },
+    metadata: !isEmptied
+      ? { ...metadata, annotations }
+      : record.nullAnnotations === true
+        ? { ...bare, annotations: null }
+        : bare,
     spec: {
       ...spec,
       ports: listAt(spec, 'ports').map((port, index) => {

@@ -60,6 +60,8 @@ export class YamlEdit {
     }
     if (isMap(node) && isJsonMap(before) && isJsonMap(after)) this.#changeMap(node, before, after)
     else if (isSeq(node) && isList(before) && isList(after)) this.#changeSeq(node, before, after)
+    else if (before === null)
+      throw new NotEditable(startOf(node), 'it is null, expected nothing or a value there')
     else if (isScalar(node) && !isJsonMap(after) && !isList(after)) this.#changeScalar(node, after)
     else throw new NotEditable(startOf(node), 'it cannot be changed in its place')
   }
@@ -76,6 +78,8 @@ export class YamlEdit {
       if (wanted === undefined) continue
       if (value === null || (isScalar(value) && isEmpty(value))) {
         this.#fill(key, before[name], wanted)
+      } else if (wanted === null && before[name] !== null) {
+        this.#clear(key, value)
       } else {
         this.change(value, before[name], wanted)
       }
@@ -95,6 +99,15 @@ export class YamlEdit {
     const end = isNode(key) ? rangeOf(key)[1] : 0
     if (this.#text[end] !== ':') throw new NotEditable(startOf(key), 'it has no value')
     this.#insert(end + 1, ` ${JSON.stringify(after)}`)
+  }
+
+  /** The opposite of `#fill`. */
+  #clear(key: unknown, value: unknown): void {
+    const start = isNode(key) ? rangeOf(key)[1] + 1 : 0
+    const isFilled =
+      this.#text[start - 1] === ':' && /^ *$/.test(this.#text.slice(start, startOf(value)))
+    if (!isFilled) throw new NotEditable(startOf(key), 'its value cannot be taken away')
+    this.#replace(start, contentEnd(value), '')
   }
 
   #changeSeq(seq: YAMLSeq, before: readonly Json[], after: readonly Json[]): void {
@@ -220,13 +233,22 @@ export class YamlEdit {
   ): void {
     if (gone.length === 0) return
     if (gone.length === items.length) {
-      const [start, end] = [startOf(collection), this.#contentEndOf(collection)]
-      this.#replace(start, end, isMap(collection) ? '{}' : '[]')
+      this.#empty(collection)
     } else if (collection.flow === true) {
       this.#removeFromFlow(items, gone, spanOf)
     } else {
       for (const item of gone) this.#removeLines(spanOf(item).start, this.#lineEnd(item))
     }
+  }
+
+  /** The spaces within brackets stay. */
+  #empty(collection: YAMLMap | YAMLSeq): void {
+    const [start, end] = [startOf(collection), this.#contentEndOf(collection)]
+    const from = contentStart(collection.items[0])
+    const to = contentEnd(collection.items.at(-1))
+    const around = this.#text.slice(start + 1, from) + this.#text.slice(to, end - 1)
+    if (collection.flow === true && around.trim() === '') this.#replace(from, to, '')
+    else this.#replace(start, end, isMap(collection) ? '{}' : '[]')
   }
 
   #removeFromFlow<Item>(

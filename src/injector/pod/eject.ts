@@ -30,14 +30,15 @@ function restore(template: JsonMap, record: InjectionRecord): JsonMap {
   const metadata = restoreMetadata(mapAt(template, 'metadata'), record)
   const wasCreated = record.created?.includes('metadata') === true
   return wasCreated && Object.keys(metadata).length === 0
-    ? { ...without(template, 'metadata'), spec }
+    ? { ...emptied(template, 'metadata', record), spec }
     : { ...template, metadata, spec }
 }
 
-function restoreMetadata(metadata: JsonMap, { created = [] }: InjectionRecord): JsonMap {
+function restoreMetadata(metadata: JsonMap, record: InjectionRecord): JsonMap {
+  const { created = [] } = record
   const annotations = without(mapAt(metadata, 'annotations'), recordName)
   return created.includes('annotations') && Object.keys(annotations).length === 0
-    ? without(metadata, 'annotations')
+    ? emptied(metadata, 'annotations', record)
     : { ...metadata, annotations }
 }
 
@@ -49,20 +50,25 @@ function restoreSpec(before: JsonMap, record: InjectionRecord): JsonMap {
   const { terminationGracePeriodSeconds: seconds } = record
   if (seconds === undefined) return spec
   return seconds === null
-    ? without(spec, 'terminationGracePeriodSeconds')
+    ? emptied(spec, 'terminationGracePeriodSeconds', record)
     : { ...spec, terminationGracePeriodSeconds: seconds }
 }
 
 function withoutNamed(
   spec: JsonMap,
   key: 'containers' | 'initContainers' | 'volumes',
-  { created = [], ...added }: InjectionRecord,
+  record: InjectionRecord,
 ): JsonMap {
-  const names = added[key]
+  const { created = [], [key]: names } = record
   if (names === undefined) return spec
   const rest = listAt(spec, key).filter((item: Json) => !isNamed(item, names))
   const wasCreated = key !== 'containers' && created.includes(key)
-  return wasCreated && rest.length === 0 ? without(spec, key) : { ...spec, [key]: rest }
+  return wasCreated && rest.length === 0 ? emptied(spec, key, record) : { ...spec, [key]: rest }
+}
+
+/** As it was before there was something at `key`: without it, or with a key that has no value. */
+function emptied(map: JsonMap, key: string, { nulls = [] }: InjectionRecord): JsonMap {
+  return nulls.some((one) => one === key) ? { ...map, [key]: null } : without(map, key)
 }
 
 function isNamed(item: Json, names: readonly string[]): boolean {

@@ -112,20 +112,27 @@ function additionsFor(plan: Plan): Additions {
 
 function recordOf(template: JsonMap, plan: Plan, additions: Additions): InjectionRecord {
   const { metadata } = template
+  const { annotations } = mapAt(template, 'metadata')
   const spec = mapAt(template, 'spec')
+  const { initContainers, volumes, terminationGracePeriodSeconds: before } = spec
+  const needsInitContainers = additions.initContainers.length > 0
   const created: InjectionRecord['created'] = []
   if (!isMap(metadata)) created.push('metadata')
-  if (!isMap(mapAt(template, 'metadata')['annotations'])) created.push('annotations')
-  if (additions.initContainers.length > 0 && !isList(spec['initContainers'])) {
-    created.push('initContainers')
-  }
-  if (!isList(spec['volumes'])) created.push('volumes')
-  const before = spec['terminationGracePeriodSeconds']
+  if (!isMap(annotations)) created.push('annotations')
+  if (needsInitContainers && !isList(initContainers)) created.push('initContainers')
+  if (!isList(volumes)) created.push('volumes')
+  const nulls: InjectionRecord['nulls'] = []
+  if (metadata === null) nulls.push('metadata')
+  if (annotations === null) nulls.push('annotations')
+  if (needsInitContainers && initContainers === null) nulls.push('initContainers')
+  if (volumes === null) nulls.push('volumes')
+  if (plan.gracePeriod !== undefined && before === null) nulls.push('terminationGracePeriodSeconds')
   return {
     ...namesOf('initContainers', additions.initContainers),
     ...namesOf('containers', additions.containers),
     ...namesOf('volumes', additions.volumes),
     ...(created.length === 0 ? {} : { created }),
+    ...(nulls.length === 0 ? {} : { nulls }),
     ...(plan.gracePeriod === undefined
       ? {}
       : { terminationGracePeriodSeconds: typeof before === 'number' ? before : null }),

@@ -2,6 +2,14 @@ import { z } from 'zod'
 import { type JsonMap, mapAt, textAt } from '../json.ts'
 import { recordName } from './annotations.ts'
 
+const placesOfNulls = [
+  'metadata',
+  'annotations',
+  'initContainers',
+  'volumes',
+  'terminationGracePeriodSeconds',
+] as const
+
 /** What was added to a pod, as its annotation keeps it: everything that is needed to take it out again. */
 const schema = z.strictObject({
   initContainers: z.array(z.string()).optional(),
@@ -9,6 +17,8 @@ const schema = z.strictObject({
   volumes: z.array(z.string()).optional(),
   /** Maps and lists that were not there before. */
   created: z.array(z.enum(['metadata', 'annotations', 'initContainers', 'volumes'])).optional(),
+  /** What stood there without a value. */
+  nulls: z.array(z.enum(placesOfNulls)).optional(),
   /** As it was before; null: it was not there. */
   terminationGracePeriodSeconds: z.int().nullable().optional(),
 })
