@@ -46,6 +46,41 @@ describe('injecting a pod', () => {
     }
   })
 
+  it('believes no forged port: only one that the pod declares can stay', () => {
+    const two = { containers: [workload(), { name: 'b', ports: [port(7070)] }] }
+    const forgedUpstream = (upstream: string): JsonMap => {
+      const forged = JSON.parse(
+        JSON.stringify(injected(podWith())).replace('127.0.0.1:8080', upstream),
+      ) as JsonMap
+      return { ...forged, spec: { ...mapAt(forged, 'spec'), ...two } }
+    }
+    const kept = containerOf(injected(forgedUpstream('127.0.0.1:7070')))
+    assert.equal(environmentOf(kept)['POSTERN_INBOUND_UPSTREAM'], '127.0.0.1:7070')
+    for (const upstream of [
+      '127.0.0.1:22',
+      '127.0.0.1:80800',
+      '127.0.0.1:',
+      '10.0.0.1:7070',
+      '127.0.0.1:7070@10.0.0.1',
+      'unix:/tmp/x',
+    ]) {
+      assert.match(
+        refusal(forgedUpstream(upstream)).join(),
+        /declare the ports 8080, 7070/,
+        upstream,
+      )
+    }
+  })
+
+  it('makes the forged sidecar of a pod with one port anew', () => {
+    const forged = JSON.parse(
+      JSON.stringify(injected(podWith()))
+        .replace('127.0.0.1:8080', '10.0.0.1:8080')
+        .replace('postern:1.2.3', 'evil:1'),
+    ) as JsonMap
+    assert.deepEqual(injected(forged), injected(podWith()))
+  })
+
   it('guards no port that is not declared any more', () => {
     const pod = injected(podWith())
     const others = [
@@ -278,6 +313,33 @@ describe('injecting a pod', () => {
         ],
       },
       {
+        name: 'ports and a grace period that are none, all at once',
+        spec: {
+          containers: [workload({ ports: [{ containerPort: '8080' }, {}] })],
+          initContainers: [{ name: 'a', ports: [port(65_536)] }],
+          terminationGracePeriodSeconds: 1.5,
+        },
+        says: [
+          /^spec\.terminationGracePeriodSeconds: 1\.5 is not a whole number of seconds/,
+          /^spec\.containers\.0\.ports\.0\.containerPort: "8080" is not a port, expected a number/,
+          /^spec\.containers\.0\.ports\.1\.containerPort: nothing is not a port/,
+          /^spec\.initContainers\.0\.ports\.0\.containerPort: 65536 is not a port/,
+        ],
+      },
+      {
+        name: 'limits below what is asked for, in any unit',
+        annotations: {
+          'postern.dev/cpu-request': '0.5',
+          'postern.dev/cpu-limit': '499m',
+          'postern.dev/memory-request': '1Gi',
+          'postern.dev/memory-limit': '1073M',
+        },
+        says: [
+          /cpu 0\.5 above its limit of 499m, expected postern\.dev\/cpu-request/,
+          /memory 1Gi above its limit of 1073M/,
+        ],
+      },
+      {
         name: 'Windows',
         spec: { os: { name: 'windows' } },
         says: [/^spec\.os\.name: .*Linux only/],
@@ -299,12 +361,14 @@ describe('injecting a pod', () => {
               lifecycle: { preStop: { httpGet: { port: 8080 } } },
             }),
           ],
+          initContainers: [{ name: 'a', startupProbe: { httpGet: { port: 8080 } } }],
         },
         annotations: { 'postern.dev/redirect': 'true' },
         says: [
           /livenessProbe\.httpGet\.port/,
           /readinessProbe\.grpc\.port/,
           /preStop\.httpGet\.port/,
+          /initContainers\.0\.startupProbe\.httpGet\.port/,
         ],
       },
       {
@@ -383,6 +447,14 @@ describe('taking the sidecar out', () => {
       ),
     },
     { name: 'one with empty lists', pod: podWith({ initContainers: [], volumes: [] }, {}) },
+    {
+      name: 'one with keys that have no value',
+      pod: {
+        metadata: { annotations: null },
+        spec: { ...mapAt(podWith(), 'spec'), initContainers: null, volumes: null },
+      },
+    },
+    { name: 'one whose metadata have none', pod: { ...podWith(), metadata: null } },
   ]
   for (const { name, pod } of pods) {
     for (const [how, options] of [

@@ -2,6 +2,7 @@ import type { Path } from '../json.ts'
 import type { PodProblem } from './annotations.ts'
 import { prefix } from './annotations.ts'
 import type { Container, ContainerPort, Pod } from './pod.ts'
+import { amountOf } from './quantity.ts'
 import type { Settings } from './settings.ts'
 
 /** Names of what is added to a pod. */
@@ -64,6 +65,7 @@ export function planFor(
     ...platformProblems(pod, settings, platform),
     ...nameProblems(pod),
     ...portProblems(pod, settings, upstream.port),
+    ...resourceProblems(settings),
     ...(settings.redirect ? probesOf(pod, upstream.port, ['httpGet', 'grpc']).map(probeFails) : []),
   ]
   if (problems.length > 0 || upstream.port === undefined) return { kind: 'impossible', problems }
@@ -170,9 +172,23 @@ function remedy(what: string): string {
   return `expected another one or ${prefix}${what === 'health' ? 'health-port' : 'port'}`
 }
 
+/** An API server takes no container that asks for more than it may have. */
+function resourceProblems(settings: Settings): PodProblem[] {
+  const { cpuRequest, cpuLimit, memoryRequest, memoryLimit } = settings
+  const pairs: [name: string, request: string, limit: string | undefined][] = [
+    ['cpu', cpuRequest, cpuLimit],
+    ['memory', memoryRequest, memoryLimit],
+  ]
+  return pairs.flatMap(([name, request, limit]) => {
+    if (limit === undefined || amountOf(request) <= amountOf(limit)) return []
+    const message = `the sidecar would ask for ${name} ${request} above its limit of ${limit}, expected ${prefix}${name}-request or -limit to change that`
+    return [{ path: ['spec', 'containers'], message }]
+  })
+}
+
 /** Probes and hooks that reach the port of the workload. */
 function probesOf(pod: Pod, upstream: number | undefined, kinds: readonly string[]): Path[] {
-  return pod.containers.flatMap(({ probes, ports }) =>
+  return [...pod.containers, ...pod.initContainers].flatMap(({ probes, ports }) =>
     probes
       .filter(({ kind, port }) => {
         const named = ports.find(({ name }) => name !== undefined && name === port)

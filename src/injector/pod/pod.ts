@@ -80,7 +80,35 @@ function shapeProblems(template: JsonMap): PodProblem[] {
   if (listAt(spec, 'containers').length === 0 && problems.length === 0) {
     problems.push({ path: ['spec', 'containers'], message: 'has no container' })
   }
-  return problems
+  return [...problems, ...gracePeriodProblems(spec), ...containerPortProblems(spec)]
+}
+
+function gracePeriodProblems(spec: JsonMap): PodProblem[] {
+  const key = 'terminationGracePeriodSeconds'
+  const seconds = spec[key]
+  if (isAbsent(seconds) || Number.isSafeInteger(seconds)) return []
+  return [{ path: ['spec', key], message: `${shown(seconds)} is not a whole number of seconds` }]
+}
+
+function containerPortProblems(spec: JsonMap): PodProblem[] {
+  return ['containers', 'initContainers'].flatMap((list) =>
+    listAt(spec, list).flatMap((container, at) =>
+      listAt(container, 'ports').flatMap((port, index) => {
+        const number = isMap(port) ? port['containerPort'] : undefined
+        if (isPortNumber(number)) return []
+        const message = `${shown(number)} is not a port, expected a number from 1 to 65535`
+        return [{ path: ['spec', list, at, 'ports', index, 'containerPort'], message }]
+      }),
+    ),
+  )
+}
+
+function isPortNumber(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 65_535
+}
+
+function shown(value: unknown): string {
+  return value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 80)
 }
 
 function isAbsent(value: unknown): boolean {

@@ -1,5 +1,6 @@
 import { parseAddress } from '../../config/address.ts'
 import { duration } from '../../config/scalars.ts'
+import { quantity } from './quantity.ts'
 
 /** How one thing about an injected sidecar is said: as a flag of the command line, or as an annotation of the pod. */
 export interface Setting<Value> {
@@ -15,7 +16,6 @@ export interface Setting<Value> {
 }
 
 const dnsName = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/
-const quantity = /^[0-9]{1,9}(?:\.[0-9]{1,3})?(?:m|k|M|G|Ki|Mi|Gi)?$/
 /** IANA_SVC_NAME, as Kubernetes checks it. */
 const portName = /^(?=.{1,15}$)(?=.*[a-z])(?!.*--)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/
 
@@ -113,25 +113,25 @@ const table = {
     argument: '<quantity>',
     meaning: 'CPU that is asked for',
     expected: 'a quantity such as 100m',
-    read: shaped(quantity),
+    read: quantity,
   }),
   cpuLimit: optional({
     argument: '<quantity>',
     meaning: 'the most CPU; default: none',
     expected: 'a quantity such as 1',
-    read: shaped(quantity),
+    read: quantity,
   }),
   memoryRequest: defaulted('128Mi', {
     argument: '<quantity>',
     meaning: 'memory that is asked for',
     expected: 'a quantity such as 128Mi',
-    read: shaped(quantity),
+    read: quantity,
   }),
   memoryLimit: defaulted('256Mi', {
     argument: '<quantity>',
     meaning: 'the most memory',
     expected: 'a quantity such as 256Mi',
-    read: shaped(quantity),
+    read: quantity,
   }),
   drainDelay: optional({
     argument: '<duration>',
