@@ -1,8 +1,8 @@
-import type { StatusView } from '../admin/views/status-view.ts'
 import { formatAddress } from '../config/address.ts'
 import type { SidecarConfig, TcpAddress } from '../config/sidecar-config.ts'
 import { systemClock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
+import { type CheckedStatus, readStatus } from './admin-answers.ts'
 import { askAdmin, noAdminPort } from './admin-client.ts'
 import { checkValidity } from './check-identity.ts'
 import { type Finding, ok, problem, warning } from './finding.ts'
@@ -33,14 +33,14 @@ async function checkReadiness(listen: TcpAddress): Promise<Finding> {
 async function checkStatus(listen: TcpAddress | 'none'): Promise<Finding[]> {
   if (listen === 'none') return [warning(noAdminPort, 'only its readiness was asked')]
   try {
-    return await askAdmin(reachable(listen), '/status', (status) => checkAll(status as StatusView))
+    return await askAdmin(reachable(listen), '/status', (answer) => checkAll(readStatus(answer)))
   } catch (error) {
     const hint = 'the admin port is on loopback: ask from the pod of the sidecar'
     return [warning(messageOf(error), hint)]
   }
 }
 
-function checkAll(status: StatusView): Finding[] {
+function checkAll(status: CheckedStatus): Finding[] {
   return [
     ...checkVersion(status),
     ...checkIdentity(status),
@@ -50,12 +50,12 @@ function checkAll(status: StatusView): Finding[] {
   ]
 }
 
-function checkVersion({ version: running }: StatusView): Finding[] {
+function checkVersion({ version: running }: CheckedStatus): Finding[] {
   if (running === version()) return []
   return [warning(`the sidecar is of version ${running}, this program of ${version()}`)]
 }
 
-function checkIdentity({ identity }: StatusView): Finding[] {
+function checkIdentity({ identity }: CheckedStatus): Finding[] {
   const { source, connected, spiffeId, notBefore = '', notAfter = '' } = identity
   const agent =
     connected === false
@@ -70,7 +70,7 @@ function checkIdentity({ identity }: StatusView): Finding[] {
   ]
 }
 
-function checkFiles({ files }: StatusView): Finding[] {
+function checkFiles({ files }: CheckedStatus): Finding[] {
   return files.map(({ name, result, time, error = '' }) =>
     result === 'refused'
       ? problem(`${name} was refused at ${time}: ${error}`, 'the last good one serves')
@@ -81,7 +81,7 @@ function checkFiles({ files }: StatusView): Finding[] {
 const soonMs = 24 * 3_600_000
 
 /** A trust domain whose last anchor ends soon has not been told of the next one. */
-function checkAnchors({ trustDomains }: StatusView): Finding[] {
+function checkAnchors({ trustDomains }: CheckedStatus): Finding[] {
   return trustDomains.flatMap(({ name, anchors }) => {
     const lastMs = Math.max(...anchors.map(({ notAfter }) => Date.parse(notAfter)))
     if (!(lastMs - systemClock.now() < soonMs)) return []

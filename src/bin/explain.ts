@@ -16,6 +16,7 @@ import type { Peer } from '../policy/peer.ts'
 import { unlimited } from '../policy/rate-limiter.ts'
 import type { TrustState } from '../policy/trust-state.ts'
 import { parsePemCertificates } from '../x509/pem.ts'
+import { readExplanation } from './admin-answers.ts'
 import { adminAddress, type AdminFlags, askAdmin } from './admin-client.ts'
 import { formatExplanation } from './format-explanation.ts'
 import { loadConfig } from './load-config.ts'
@@ -60,7 +61,7 @@ async function explainMade(
 ): Promise<string> {
   const address = adminAddress(flags, terminal)
   const path = `/decisions/${encodeURIComponent(decisionId)}`
-  return askAdmin(address, path, (view) => format(view as ExplanationView, flags))
+  return askAdmin(address, path, (answer) => format(readExplanation(answer), flags))
 }
 
 /** Decides for a caller from files, as a sidecar with these files and bundles would. */

@@ -7,6 +7,7 @@ import {
 import { loadCallerFiles } from '../app/caller-files.ts'
 import { systemClock } from '../core/clock.ts'
 import { PosternError } from '../core/errors.ts'
+import { readMigration } from './admin-answers.ts'
 import { adminAddress, type AdminFlags, askAdmin } from './admin-client.ts'
 import { loadConfig } from './load-config.ts'
 import type { OutputForm } from './options.ts'
@@ -37,7 +38,7 @@ function format(view: MigrationView, { output }: MigrationFlags): string {
 function ask(flags: MigrationFlags, terminal: Terminal): Promise<string> {
   const address = adminAddress(flags, terminal)
   const path = `/migration?days=${flags.days}`
-  return askAdmin(address, path, (view) => format(view as MigrationView, flags))
+  return askAdmin(address, path, (answer) => format(readMigration(answer), flags))
 }
 
 /** From the files that the configuration names and `usage.json` of its state directory. Throws `PosternError`. */

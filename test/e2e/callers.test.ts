@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readExplanation, readMigration, readStatus } from '../../src/bin/admin-answers.ts'
 import { Workload } from '../support/workload.ts'
 import { httpVersions } from './support/caller.ts'
 import { allowed, denied, expiredCaller, keys, products } from './support/caller-cases.ts'
@@ -146,6 +147,21 @@ describe('the three kinds of callers on one port', () => {
     assert.deepEqual(pathsOf(own), ['/ported'])
     assert.ok(pathsOf(mesh.workload).includes('/checkout'))
     assert.ok(!pathsOf(mesh.workload).includes('/ported'))
+  })
+
+  describe('afterwards', () => {
+    it('explains them all, whoever called, in answers that the command line reads', async () => {
+      const lines = await mesh.postern.admin<{ decisions: { id: string; reason: string }[] }>(
+        '/decisions?limit=512',
+      )
+      const reasons = new Set(lines.decisions.map(({ reason }) => reason))
+      for (const { reason } of [...allowed, ...denied]) assert.ok(reasons.has(reason), reason)
+      for (const { id } of lines.decisions) {
+        readExplanation(await mesh.postern.admin<object>(`/decisions/${id}`))
+      }
+      readMigration(await mesh.postern.admin<object>('/migration'))
+      readStatus(await mesh.postern.admin<object>('/status'))
+    })
   })
 })
 

@@ -43,7 +43,12 @@ describe('an admin port that is nobody of ours', () => {
     server.close()
   })
 
-  for (const command of [['explain', 'd_1'], ['migration']]) {
+  for (const command of [
+    ['explain', 'd_1'],
+    ['explain', 'd_1', '-o', 'json'],
+    ['migration'],
+    ['migration', '-o', 'json'],
+  ]) {
     for (const one of answers) {
       it(`is named as such by ${command.join(' ')}: ${one.name}`, async () => {
         answer = one.answer
@@ -55,6 +60,29 @@ describe('an admin port that is nobody of ours', () => {
       })
     }
   }
+
+  it('is named as such by check --live, which takes nothing of it for good', async () => {
+    answer = json('{"identity":{},"files":[],"trustDomains":[],"epoch":1}')
+    const { port } = server.address() as AddressInfo
+    const { code, stdout } = await PosternProcess.runToEnd(
+      ['check', '--live', '--files-only', '-o', 'json'],
+      {
+        files: {
+          'postern.yaml': `health: { listen: '127.0.0.2:${port}' }\nadmin: { listen: '127.0.0.1:${port}' }\n`,
+          'products.yaml': 'version: 1\nproducts: { a: { callers: [trustDomain: a.example] } }\n',
+        },
+      },
+    )
+    const findings = JSON.parse(stdout) as { about: string; level: string; message: string }[]
+    const live = findings.filter(({ about }) => about === 'sidecar')
+    assert.deepEqual(
+      live.map(({ level }) => level),
+      ['problem', 'warning'],
+      stdout,
+    )
+    assert.ok(live[1]?.message.includes(refused), stdout)
+    assert.equal(code, 2)
+  })
 })
 
 function json(text: string): RequestListener {
