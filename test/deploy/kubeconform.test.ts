@@ -6,11 +6,11 @@ import { PosternProcess } from '../support/postern-process.ts'
 import { requireTool } from '../support/tools.ts'
 import { rendered } from './support/chart.ts'
 import { kustomization, type Manifest, ofKind, parseManifests } from './support/manifests.ts'
-import { kindsOfSpire, Schemas } from './support/schemas.ts'
+import { Schemas } from './support/schemas.ts'
 
 /** The first with native sidecars, the one that the other tests run, the newest whose schemas there are. */
 const versions = ['1.29.0', '1.34.0', '1.37.0']
-const app = readFileSync(join(import.meta.dirname, '../../examples/kubernetes/app.yaml'), 'utf8')
+const app = textOf('examples/kubernetes/app.yaml')
 
 describe('kubeconform', function () {
   this.timeout(180_000)
@@ -32,15 +32,24 @@ describe('kubeconform', function () {
     for (const version of wanted) {
       const said = await schemas.check(manifests, version)
       assert.equal(said.length, manifests.length)
-      for (const one of said.filter(({ kind }) => !kindsOfSpire.includes(kind))) {
+      for (const one of said) {
         assert.equal(one.status, 'statusValid', `${version}: ${one.kind} ${one.name}: ${one.msg}`)
       }
     }
   }
 
-  for (const name of ['webhook', 'monitoring']) {
+  for (const name of ['webhook', 'monitoring', 'spire']) {
     it(`finds nothing wrong with deploy/kustomize/${name}`, async () => {
       await assertConforms(kustomization(name), versions)
+    })
+  }
+
+  for (const file of [
+    'deploy/kustomize/spire/cluster-federated-trust-domain.yaml',
+    'examples/kubernetes/identities.yaml',
+  ]) {
+    it(`finds nothing wrong with ${file}`, async () => {
+      await assertConforms(parseManifests(textOf(file)), versions)
     })
   }
 
@@ -49,7 +58,12 @@ describe('kubeconform', function () {
     { name: 'with a Secret', values: ['tls.secretName="webhook-tls"'] },
     {
       name: 'with all that it can have',
-      values: ['monitoring.podMonitor=true', 'monitoring.prometheusRule=true', 'replicas=3'],
+      values: [
+        'monitoring.podMonitor=true',
+        'monitoring.prometheusRule=true',
+        'spire.federatesWith=["partner-a.example"]',
+        'replicas=3',
+      ],
     },
   ]
   for (const { name, values } of charts) {
@@ -83,10 +97,12 @@ describe('kubeconform', function () {
     assert.equal(deployment?.status, 'statusInvalid')
   })
 
-  it('sees a field that there is not, in a kind of Kubernetes and in one of the Prometheus operator', async () => {
+  it('sees a field that there is not, whoever defines the kind', async () => {
     const deployment = ofKind(kustomization('webhook'), 'Deployment')
     const monitor = ofKind(kustomization('monitoring'), 'PodMonitor')
-    for (const manifest of [deployment, monitor]) {
+    const [identity] = kustomization('spire')
+    assert.equal(identity?.kind, 'ClusterSPIFFEID')
+    for (const manifest of [deployment, monitor, identity]) {
       const wrong = structuredClone(manifest) as Manifest & { spec: Record<string, unknown> }
       wrong.spec['replica'] = 2
       const [one] = await schemas.check([wrong], '1.34.0')
@@ -94,7 +110,24 @@ describe('kubeconform', function () {
       assert.match(one.msg ?? '', /replica/)
     }
   })
+
+  it('sees a partner whose server could not prove itself', async () => {
+    const text = textOf('deploy/kustomize/spire/cluster-federated-trust-domain.yaml')
+    for (const wrong of [
+      text.replace(/^ *endpointSPIFFEID: .*\n/m, ''),
+      text.replace('https_spiffe', 'https_web'),
+      text.replace('https://', 'http://'),
+    ]) {
+      assert.notEqual(wrong, text)
+      const [one] = await schemas.check(parseManifests(wrong), '1.34.0')
+      assert.equal(one?.status, 'statusInvalid', wrong)
+    }
+  })
 })
+
+function textOf(file: string): string {
+  return readFileSync(join(import.meta.dirname, '../..', file), 'utf8')
+}
 
 async function injected(flags: readonly string[]): Promise<readonly Manifest[]> {
   // A kubelet could not reach what is redirected.

@@ -4,6 +4,7 @@ import type { Context } from 'mocha'
 import { parse } from 'yaml'
 import { runProgram } from '../../e2e/support/programs.ts'
 import { requireTool } from '../../support/tools.ts'
+import { schemasOfSpire } from './spire-kinds.ts'
 
 /** What kubeconform says of one resource. */
 export interface Conformance {
@@ -13,10 +14,7 @@ export interface Conformance {
   readonly msg?: string
 }
 
-/** No registry has the schemas of these. */
-export const kindsOfSpire: readonly string[] = ['ClusterSPIFFEID', 'ClusterFederatedTrustDomain']
-
-/** kubeconform, with the schemas of Kubernetes and of the Prometheus operator on this machine, each as strict as a server is. */
+/** kubeconform, with the schemas of Kubernetes, of the Prometheus operator and of SPIRE on this machine, each as strict as a server is. */
 export class Schemas {
   readonly #program: string
   readonly #folder: string
@@ -49,8 +47,7 @@ export class Schemas {
       '-schema-location',
       join(where, '{{.ResourceKind}}{{.KindSuffix}}.json'),
     ])
-    const skip = ['-skip', kindsOfSpire.join()]
-    const options = ['-strict', '-verbose', '-output', 'json', ...skip, ...locations]
+    const options = ['-strict', '-verbose', '-output', 'json', ...locations]
     const list = { apiVersion: 'v1', kind: 'List', items: manifests }
     const { stdout, stderr } = await runProgram(
       this.#program,
@@ -92,6 +89,10 @@ export class Schemas {
         const target = `${spec.names.kind.toLowerCase()}-${group}-${name}.json`
         writeFileSync(join(this.#custom, target), JSON.stringify(strict(schema.openAPIV3Schema)))
       }
+    }
+    for (const { kind, schema } of schemasOfSpire) {
+      const target = `${kind.toLowerCase()}-spire-v1alpha1.json`
+      writeFileSync(join(this.#custom, target), JSON.stringify(schema))
     }
   }
 }
