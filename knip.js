@@ -25,9 +25,9 @@ export default {
     ...toolTable.flatMap((tool) => tool.commands),
     'chrt',
     'taskset',
-    'chrt',
     'mkfifo',
     'mount',
     'umount',
+    'unshare',
   ],
 }
