@@ -1,6 +1,7 @@
 import { formatAddress, parseAddress } from '../config/address.ts'
 import type { SidecarConfig } from '../config/sidecar-config.ts'
 import { messageOf, PosternError } from '../core/errors.ts'
+import { type HttpAnswer, httpGet } from './http-get.ts'
 import { loadConfig } from './load-config.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -10,8 +11,7 @@ export interface AdminFlags {
   readonly admin?: string
 }
 
-const patienceMs = 5_000
-const largestAnswer = 64 * 1024 * 1024
+const limits = { patienceMs: 5_000, largestAnswer: 64 * 1024 * 1024 }
 
 /** Where the admin port of the sidecar is. Throws `PosternError`. */
 export function adminAddress({ admin, config }: AdminFlags, terminal: Terminal): string {
@@ -58,38 +58,16 @@ function reading<Result>(address: string, read: () => Result): Result {
   }
 }
 
-async function get(address: string, path: string): Promise<{ status: number; text: string }> {
+async function get(address: string, path: string): Promise<HttpAnswer> {
   try {
-    const signal = AbortSignal.timeout(patienceMs)
-    const reply = await fetch(`http://${address}${path}`, { signal, redirect: 'error' })
-    return { status: reply.status, text: await readBounded(reply) }
+    return await httpGet(address, path, limits)
   } catch (cause) {
     throw new PosternError(
       'ERR_ADMIN_UNAVAILABLE',
-      `the admin port at ${address} does not answer: ${rootOf(cause)}`,
+      `the admin port at ${address} does not answer: ${messageOf(cause)}`,
       { cause },
     )
   }
-}
-
-const noChunks: readonly Uint8Array[] = []
-
-async function readBounded(reply: Response): Promise<string> {
-  const body = reply.body as AsyncIterable<Uint8Array> | null
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of body ?? noChunks) {
-    size += chunk.length
-    if (size > largestAnswer) throw new RangeError('the answer is larger than 64 MiB')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
-}
-
-/** `fetch failed` says nothing; its cause does. */
-function rootOf(thrown: unknown): string {
-  const isWrapped = thrown instanceof Error && thrown.cause instanceof Error
-  return messageOf(isWrapped ? thrown.cause : thrown)
 }
 
 function readJson(text: string): object | undefined {

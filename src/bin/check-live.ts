@@ -6,9 +6,10 @@ import { type CheckedStatus, readStatus } from './admin-answers.ts'
 import { askAdmin, noAdminPort } from './admin-client.ts'
 import { checkValidity } from './check-identity.ts'
 import { type Finding, ok, problem, warning } from './finding.ts'
+import { httpGet } from './http-get.ts'
 import { version } from './version.ts'
 
-const patienceMs = 3_000
+const limits = { patienceMs: 3_000, largestAnswer: 1024 * 1024 }
 
 /** Asks the running sidecar: its health port whether it is ready, its admin port about everything else. */
 export async function checkLive({ health, admin }: SidecarConfig): Promise<Finding[]> {
@@ -18,12 +19,10 @@ export async function checkLive({ health, admin }: SidecarConfig): Promise<Findi
 async function checkReadiness(listen: TcpAddress): Promise<Finding> {
   const address = reachable(listen)
   try {
-    const signal = AbortSignal.timeout(patienceMs)
-    const reply = await fetch(`http://${address}/readyz`, { signal })
-    const body = (await reply.text()).slice(0, 1_000).trim()
-    return reply.status === 200
+    const { status, text } = await httpGet(address, '/readyz', limits)
+    return status === 200
       ? ok(`the sidecar at ${address} is ready`)
-      : problem(`the sidecar at ${address} is not ready: ${body}`)
+      : problem(`the sidecar at ${address} is not ready: ${text.slice(0, 1_000).trim()}`)
   } catch (error) {
     const hint = 'is it running, with the same health.listen?'
     return problem(`the sidecar at ${address} does not answer: ${messageOf(error)}`, hint)

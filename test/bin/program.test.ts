@@ -121,7 +121,7 @@ describe('the command line', () => {
     await writeFile(at('live.yaml'), `${config}health: { listen: '127.0.0.1:1' }\n`)
     const { code, out } = await run('check', '--live', '--files-only', '--config', at('live.yaml'))
     assert.equal(code, 2)
-    assert.match(out, /× the sidecar at 127\.0\.0\.1:1 does not answer/)
+    assert.match(out, /× the sidecar at 127\.0\.0\.1:1 does not answer: connect ECONNREFUSED/)
   })
 
   it('explains a certificate by bundles from files', async () => {

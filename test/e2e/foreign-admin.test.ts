@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { httpGet } from '../../src/bin/http-get.ts'
 import { PosternProcess } from '../support/postern-process.ts'
 
 const refused = 'does not answer as a sidecar of this version does'
-const unreachable = 'does not answer: '
 
 const answers: readonly { name: string; answer: RequestListener; says: string }[] = [
   { name: 'nothing that a sidecar says', answer: json('{}'), says: refused },
@@ -16,7 +16,15 @@ const answers: readonly { name: string; answer: RequestListener; says: string }[
   {
     name: 'a redirect',
     answer: (_request, reply) => reply.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(),
-    says: unreachable,
+    says: refused,
+  },
+  {
+    name: 'less than it announced',
+    answer: (_request, reply) => {
+      reply.writeHead(200, { 'content-length': '100' })
+      reply.write('{', () => reply.destroy())
+    },
+    says: 'does not answer: aborted',
   },
   {
     name: 'more than is read',
@@ -60,6 +68,14 @@ describe('an admin port that is nobody of ours', () => {
       })
     }
   }
+
+  it('is not waited for without end', async () => {
+    answer = () => undefined
+    const { port } = server.address() as AddressInfo
+    const limits = { patienceMs: 200, largestAnswer: 10 }
+    const asked = httpGet(`127.0.0.1:${port}`, '/', limits)
+    await assert.rejects(asked, { message: 'no whole answer within 0.2 s' })
+  })
 
   it('is named as such by check --live, which takes nothing of it for good', async () => {
     answer = json('{"identity":{},"files":[],"trustDomains":[],"epoch":1}')
