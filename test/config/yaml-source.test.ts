@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { formatPosition } from '../../src/policy/source-position.ts'
 import { YamlSource } from '../../src/config/yaml-source.ts'
+import { cpuTimeSince } from '../support/cpu-time.ts'
 import { placesOf, problemsOf } from './support/problems.ts'
 
 function parse(text: string, maxLength = 1_000_000): YamlSource {
@@ -85,9 +86,9 @@ describe('YamlSource', () => {
     for (const [name, part] of Object.entries(floods)) {
       it(`in time, with a megabyte of ${name}`, () => {
         const text = part.repeat(1_000_000 / part.length)
-        const startedMs = performance.now()
+        const begun = process.cpuUsage()
         assert.equal(problemsOf(() => parse(text)).length, 1)
-        assert.ok(performance.now() - startedMs < 2_000)
+        assert.ok(cpuTimeSince(begun) < 2_000)
       })
     }
 
@@ -97,9 +98,9 @@ describe('YamlSource', () => {
     ] as const) {
       it(`in time, with many keys in one map of ${name} YAML`, () => {
         const text = first + Array.from({ length: 20_000 }, (_, i) => `k${i}: 1\n`).join('')
-        const startedMs = performance.now()
+        const begun = process.cpuUsage()
         assert.equal(Object.keys(parse(text).value as object).length, 20_001)
-        assert.ok(performance.now() - startedMs < 8_000)
+        assert.ok(cpuTimeSince(begun) < 8_000)
       })
     }
 

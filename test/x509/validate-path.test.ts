@@ -9,6 +9,7 @@ import {
   validatePath,
 } from '../../src/x509/validate-path.ts'
 import { keyIdOf, type KeyType, type NameSpec, testKey } from '../support/certificate-writer.ts'
+import { cpuTimeSince } from '../support/cpu-time.ts'
 import { TestCa, type TestCertificateOptions } from '../support/test-ca.ts'
 
 const hourMs = 3_600_000
@@ -195,9 +196,9 @@ describe('validatePath', () => {
       const sent: TestCa[] = []
       while (sent.length < mostIntermediates) sent.push(await root.intermediate({ key, subject }))
       const wrong = await issueLeaf(root, { signer: testKey() })
-      const before = performance.now()
+      const begun = process.cpuUsage()
       assert.equal(kindOf(validate(wrong, sent, [root])), 'issuer_unknown')
-      assert.ok(performance.now() - before < 500)
+      assert.ok(cpuTimeSince(begun) < 500)
     })
 
     it('refuses more intermediates than a peer may send', async () => {
