@@ -102,6 +102,23 @@ describe('postern replay', () => {
     assert.match(out, /unchanged +3\n$/)
   })
 
+  it('keeps the answer of a sidecar that held no identity', async () => {
+    const held = svidCall('/checkout', 'payments')
+    const principal = 'spiffe://corp.example/checkout'
+    const none = line({
+      peer: { ...peer, id: SpiffeId.parse(principal) },
+      decision: deny({ reason: 'identity_unavailable', status: 503 }),
+    })
+    const { replayed, unchanged, changed } = await summaryOf([held, none])
+    assert.deepEqual([replayed, unchanged, changed.deny_to_allow], [2, 2, 0])
+  })
+
+  it('passes over a line without end, and reads the next', async () => {
+    const endless = 'x'.repeat(3 * 1024 * 1024)
+    const { replayed, skipped } = await summaryOf([`${endless}\n`, keyCall, endless])
+    assert.deepEqual([replayed, skipped.unreadable], [1, 2])
+  })
+
   it('ends with 2 when an allow becomes a deny, and says for whom, from what to what and why', async () => {
     const lines = [
       ...Array.from({ length: 3 }, () => svidCall('/checkout', 'payments')),

@@ -308,6 +308,15 @@ spec:
       ]
       for (const other of others) assert.deepEqual(notesOf(options, other).notes, [])
     })
+
+    it('leaves a Service that selects nothing as it is', () => {
+      for (const none of ['', '  selector: {}\n', '  selector:\n']) {
+        const text = service.replace('  selector: {app: api}\n', none)
+        const all = [deployment, text].map((one, i) => ({ name: `${i}.yaml`, text: one }))
+        const { texts, notes } = injectManifests(all, renaming)
+        assert.deepEqual([texts[1], notes], [text, []])
+      }
+    })
   })
 
   it('is undone byte for byte, and done once, in every way of writing', () => {
