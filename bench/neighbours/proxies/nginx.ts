@@ -77,7 +77,7 @@ function tls({ credentials }: ProxySetup): string {
     ssl_verify_client optional;
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_cache off;
-    ssl_session_tickets off;`
+    ssl_session_tickets off; ssl_conf_command NumTickets 0;`
 }
 
 function inbound(setup: ProxySetup): string {

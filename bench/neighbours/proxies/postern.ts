@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,7 +15,7 @@ export function postern(name = 'postern', checkout: string = root): Proxy {
   return {
     name,
     configured:
-      'optional client certificates judged by its own validator, product map, keys by SHA-256, identity headers, audit log to a file, metrics, traces off',
+      'optional client certificates judged by its own validator, product map, keys by SHA-256, identity headers, audit log to a file, metrics, traces off, the settings of OpenSSL of the image',
     find: () =>
       Promise.resolve({ command: process.execPath, version: `on Node.js ${process.version}` }),
     cannot: () => undefined,
@@ -22,7 +23,10 @@ export function postern(name = 'postern', checkout: string = root): Proxy {
       await writeFiles(setup)
       const config = join(setup.directory, 'postern.yaml')
       const logFile = join(setup.directory, 'postern.log')
-      return { command, args: [program, 'run', '--config', config], logFile }
+      // As in the image; older checkouts have none.
+      const settings = join(checkout, 'deploy/openssl.cnf')
+      const env = existsSync(settings) ? { OPENSSL_CONF: settings } : {}
+      return { command, args: [program, 'run', '--config', config], env, logFile }
     },
   }
 }
