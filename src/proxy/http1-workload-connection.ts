@@ -88,6 +88,15 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
       this.#flush()
     },
   )
+  /** What TLS has sent it tells of a turn later, and a reply may be faster. What waits longer is not taken by the peer. */
+  readonly #restIfSent = guarded(
+    (error) => this.#failForBug(error),
+    () => {
+      if (this.#socket.destroyed) return
+      if (this.#outbox.isSent) this.#rest()
+      else this.destroy()
+    },
+  )
   /** Nothing of this exchange's request has left. */
   #isHeadHeld = false
   /** A byte of this exchange's reply was seen: the workload has taken the request. */
@@ -232,8 +241,9 @@ export class Http1WorkloadConnection implements RequestSink, Deadline {
   /** `isClean`: no byte came after the reply; one that did would be taken for the next caller's reply. */
   #complete(reply: ReplySink, trailers: Fields, isClean: boolean): void {
     this.#reply = undefined
-    if (isClean && this.#isReusable && this.#isRequestWhole && this.#outbox.isSent) this.#rest()
-    else this.destroy()
+    if (!isClean || !this.#isReusable || !this.#isRequestWhole) this.destroy()
+    else if (this.#outbox.isSent) this.#rest()
+    else atTurnEnd(this.#restIfSent)
     reply.replyEnd(trailers)
   }
 

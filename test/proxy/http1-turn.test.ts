@@ -58,6 +58,48 @@ describe('a request that has not left yet', () => {
   })
 })
 
+describe('a reply that is faster than TLS is to tell that the request has left', () => {
+  let socket: Socket
+  let sent: (() => void) | undefined
+  let idle: number
+
+  beforeEach(async () => {
+    socket = new Socket()
+    socket._write = (_chunk, _encoding, onSent) => (sent = onSent)
+    idle = 0
+    const onBug = (error: unknown) => assert.fail(String(error))
+    const deadlines = new Deadlines(new FakeClock())
+    const options = { deadlines, connectTimeoutMs: 1_000, responseTimeoutMs: 1_000, onBug }
+    const events = { onIdle: () => idle++, onGone: () => undefined }
+    const connection = new Http1WorkloadConnection(() => socket, options, events)
+    connection.begin(request, anyReply)
+    connection.requestEnd([])
+    connection.requestFlush()
+    await new Promise(setImmediate)
+    assert.ok(sent)
+    socket.emit('data', Buffer.from(ok('fast')))
+    assert.deepEqual({ idle, isCut: socket.destroyed }, { idle: 0, isCut: false })
+  })
+
+  it('leaves its connection for the next request', async () => {
+    sent?.()
+    await new Promise(setImmediate)
+    assert.deepEqual({ idle, isCut: socket.destroyed }, { idle: 1, isCut: false })
+  })
+
+  it('ends it where the peer does not take the request', async () => {
+    await new Promise(setImmediate)
+    assert.deepEqual({ idle, isCut: socket.destroyed }, { idle: 0, isCut: true })
+  })
+
+  it('ends it where more comes meanwhile', async () => {
+    sent?.()
+    socket.emit('data', Buffer.from(ok('for nobody')))
+    await new Promise(setImmediate)
+    assert.deepEqual({ idle, isCut: socket.destroyed }, { idle: 0, isCut: true })
+  })
+})
+
 describe('a reply that is whole', () => {
   const f = useProxy()
 
@@ -92,6 +134,18 @@ const request = {
   length: 'none',
   wantsTrailers: false,
 } as const
+
+const nothing = () => undefined
+
+const anyReply: ReplySink = {
+  replyInformational: nothing,
+  replyHead: nothing,
+  replyData: nothing,
+  replyEnd: nothing,
+  replyFailed: ({ detail }) => assert.fail(detail),
+  requestTaken: nothing,
+  replyFlush: nothing,
+}
 
 function replyTo(failures: UpstreamFailure[]): ReplySink {
   const unexpected = () => assert.fail('there is no reply')
