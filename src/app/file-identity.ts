@@ -1,13 +1,12 @@
 import type { FileWatcher } from '../config/file-watcher.ts'
-import { readTextFile } from '../config/read-file.ts'
 import type { IdentityConfig } from '../config/sidecar-config.ts'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { X509Svid } from '../spiffe/x509-svid.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
-import { parsePemCertificates } from '../x509/pem.ts'
 import { readBundles } from './read-bundles.ts'
+import { readCertificates } from './read-certificates.ts'
 import type { Sidecar } from './sidecar.ts'
 import { readPrivateKey, watchPair } from './watched-pair.ts'
 
@@ -46,7 +45,7 @@ function take({ files, sidecar, telemetry, logger }: FileIdentityOptions): void 
 
 /** Reads an SVID and its private key. Throws `PosternError`. */
 export function readSvid(certificateFile: string, keyFile: string): X509Svid {
-  const certificates = parsePemCertificates(readTextFile(certificateFile, maxFileBytes))
+  const certificates = readCertificates(certificateFile, maxFileBytes)
   const { key } = readPrivateKey(keyFile, maxFileBytes)
   return X509Svid.parse({
     certificates,

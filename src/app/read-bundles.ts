@@ -1,7 +1,6 @@
-import { readTextFile } from '../config/read-file.ts'
 import type { TrustBundles } from '../spiffe/trust-bundle.ts'
 import { TrustDomain } from '../spiffe/trust-domain.ts'
-import { parsePemCertificates } from '../x509/pem.ts'
+import { readCertificates } from './read-certificates.ts'
 
 const maxBundleBytes = 4 * 1024 * 1024
 
@@ -12,7 +11,7 @@ export function readBundles(files: ReadonlyMap<string, string>): TrustBundles {
       name,
       {
         trustDomain: TrustDomain.parse(name),
-        anchors: parsePemCertificates(readTextFile(file, maxBundleBytes)),
+        anchors: readCertificates(file, maxBundleBytes),
       },
     ]),
   )

@@ -4,8 +4,8 @@ import { loadCallerFiles } from '../app/caller-files.ts'
 import { readCrls } from '../app/crl-files.ts'
 import { fetchBundles } from '../app/fetch-bundles.ts'
 import { readBundles } from '../app/read-bundles.ts'
+import { readCertificates } from '../app/read-certificates.ts'
 import { formatProblem } from '../config/problem.ts'
-import { readTextFile } from '../config/read-file.ts'
 import { systemClock } from '../core/clock.ts'
 import { PosternError } from '../core/errors.ts'
 import { IpAddress } from '../core/ip-address.ts'
@@ -15,7 +15,6 @@ import { explain } from '../policy/explain.ts'
 import type { Peer } from '../policy/peer.ts'
 import { unlimited } from '../policy/rate-limiter.ts'
 import type { TrustState } from '../policy/trust-state.ts'
-import { parsePemCertificates } from '../x509/pem.ts'
 import { readExplanation } from './admin-answers.ts'
 import { adminAddress, type AdminFlags, askAdmin } from './admin-client.ts'
 import { formatExplanation } from './format-explanation.ts'
@@ -90,7 +89,7 @@ async function readInput(flags: ExplainFlags, terminal: Terminal): Promise<Offli
   const peer: Peer =
     flags.cert === undefined
       ? { kind: 'anonymous' }
-      : authenticate(parsePemCertificates(readTextFile(flags.cert, maxPemBytes)), trust, nowMs)
+      : authenticate(readCertificates(flags.cert, maxPemBytes), trust, nowMs)
   return {
     peer,
     address: addressOf(flags.address),

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path'
+import { certificatesOf } from '../app/read-certificates.ts'
 import { runWebhook, type WebhookIdentity } from '../app/run-webhook.ts'
 import type { TcpAddress } from '../config/address.ts'
 import { readTextFile } from '../config/read-file.ts'
 import { systemClock } from '../core/clock.ts'
 import { PosternError } from '../core/errors.ts'
 import { webhookConfiguration } from '../injector/webhook/webhook-configuration.ts'
-import { parsePemCertificates } from '../x509/pem.ts'
 import { type InjectionFlags, platformOf, settingsOf } from './injection-flags.ts'
 import { createLogger } from './logger.ts'
 import type { Terminal } from './terminal.ts'
@@ -63,7 +63,7 @@ function configuration(flags: WebhookFlags): string {
 /** A bundle that no certificate can be read from would have the API server refuse every pod that asks. */
 function readBundle(file: string): string {
   const pem = readTextFile(file, maxBundleBytes)
-  parsePemCertificates(pem)
+  certificatesOf(pem, file)
   return pem
 }
 

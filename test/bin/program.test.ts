@@ -202,6 +202,27 @@ authorities:
     })
   })
 
+  it('names the file that holds no certificate', async () => {
+    const ca = await TestCa.root('a')
+    const good = at('good.pem')
+    const bad = at('bad.pem')
+    await writeFile(good, ca.pem)
+    await writeFile(bad, 'no PEM\n')
+    const { createProgram } = await import('../../src/bin/program.ts')
+    const config = ['--config', at('postern.yaml')]
+    for (const args of [
+      ['explain', ...config, '--cert', bad, '--bundle', `corp.example=${good}`],
+      ['explain', ...config, '--cert', good, '--bundle', `corp.example=${bad}`],
+      ['webhook', '--print-configuration', '--ca-bundle', bad],
+    ]) {
+      const over = createProgram(new FakeTerminal()).parseAsync(args, { from: 'user' })
+      await assert.rejects(over, {
+        code: 'ERR_PEM_MALFORMED',
+        message: `${bad}: PEM text holds no certificate`,
+      })
+    }
+  })
+
   it('says who had to vouch for a certificate, and steers no terminal by what stands in one', async () => {
     const [ca, stranger] = await Promise.all([TestCa.root('a'), TestCa.root('b')])
     const subject = '/O=\u001b[31mRed/CN=x'
