@@ -62,7 +62,7 @@ describe('answers of an admin port', () => {
           for (const wrong of [null, -1, { x: 1 }, [[1]], true]) {
             if (kindOf(wrong) === kindOf(valueAt(answer, path))) continue
             const other = changed(answer, path, wrong)
-            assert.throws(() => read(other as object), `${path.join('.')} ${String(wrong)}`)
+            assert.throws(() => read(other as object), `${path.join('.')} ${JSON.stringify(wrong)}`)
           }
         }
       })
