@@ -133,6 +133,14 @@ export class Metrics {
       ),
     ),
   )
+  readonly #configRefused = new LabelledMetric<[ConfigFile]>(
+    gauge(
+      'postern_config_file_refused',
+      'Whether a file was refused when it was read last, so that the good one before serves: 1 or 0.',
+    ),
+    ['file'],
+    [['config'], ['products'], ['api-keys'], ['crl']],
+  )
   readonly #auditDropped = new LabelledMetric<[]>(
     counter(
       'postern_audit_lines_dropped_total',
@@ -212,6 +220,7 @@ export class Metrics {
 
   configReload(file: ConfigFile, result: ConfigReloadResult): void {
     this.#configReloads.add(1, file, result)
+    this.#configRefused.set(result === 'refused' ? 1 : 0, file)
   }
 
   auditDropped(lines: number): void {
@@ -255,6 +264,7 @@ export class Metrics {
       this.#epoch,
       this.#reevaluated,
       this.#configReloads,
+      this.#configRefused,
       this.#auditDropped,
       this.#auditWritable,
       this.#spansDropped,

@@ -29,6 +29,7 @@ const expected = {
   postern_epoch: 'gauge',
   postern_connections_reevaluated_total: 'counter',
   postern_config_reloads_total: 'counter',
+  postern_config_file_refused: 'gauge',
   postern_audit_lines_dropped_total: 'counter',
   postern_audit_writable: 'gauge',
   postern_spans_dropped_total: 'counter',
@@ -194,6 +195,21 @@ describe('metrics', () => {
         'postern_connections_reevaluated_total{result="kept"}': 9_999,
         'postern_connections_reevaluated_total{result="ended"}': 1,
         'postern_config_reloads_total{file="products",result="refused"}': 1,
+        'postern_config_file_refused{file="products"}': 1,
+        'postern_config_file_refused{file="api-keys"}': 0,
+      },
+    },
+    {
+      name: 'a file that is good again',
+      happen: () => {
+        metrics.configReload('products', 'refused')
+        metrics.configReload('products', 'unchanged')
+        metrics.configReload('crl', 'refused')
+        metrics.configReload('crl', 'accepted')
+      },
+      expect: {
+        'postern_config_file_refused{file="products"}': 0,
+        'postern_config_file_refused{file="crl"}': 0,
       },
     },
     {
