@@ -133,6 +133,11 @@ export class Http2Connection<Context = unknown> {
     return this.#work(noBytes, nowMs, most)
   }
 
+  /** From within an event: what was received behind it waits for `goOn`, however much there was left to do. */
+  stop(): void {
+    this.#receiver.stop()
+  }
+
   #work(chunk: Buffer, nowMs: number, most: number): number {
     if (this.#core.isDead) return 0
     this.#core.nowMs = nowMs

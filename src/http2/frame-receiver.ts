@@ -17,6 +17,8 @@ export class FrameReceiver<Context> {
   readonly #headers: HeaderReceiver<Context>
   readonly #preface: PrefaceReader
   readonly #reader = new FrameReader()
+  /** Of the work that is being done. */
+  #most = 0
 
   constructor(core: ConnectionCore<Context>, allowsConnect: boolean) {
     this.#core = core
@@ -40,11 +42,17 @@ export class FrameReceiver<Context> {
     this.#reader.push(this.#preface.read(chunk))
   }
 
+  /** The work that is being done ends with the frame that it is at. */
+  stop(): void {
+    this.#most = 0
+  }
+
   /** Handles frames until all are done or about `most` was done (`workOf`). Returns what was. */
   work(most: number): number {
     const core = this.#core
     let done = 0
-    while (done < most && this.#reader.next()) {
+    this.#most = most
+    while (done < this.#most && this.#reader.next()) {
       done += workOf(this.#reader)
       this.#frame()
       // The owner may have lost the connection from within an event.

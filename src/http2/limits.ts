@@ -78,7 +78,7 @@ export const maxDataBytesPerTake = 131_072
 
 /**
  * What one connection may have done for it in one turn of the event loop, a PING being 1: about a quarter of a millisecond, whatever it
- * sends. A request and a reset cost so many times more: both may reach the workload.
+ * sends. A request and a reset cost so many times more: both may reach the workload. A request that is refused is the last of its turn.
  */
 export const workPerTurn = 128
 export const workOfHeaders = 16

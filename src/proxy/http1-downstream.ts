@@ -5,14 +5,15 @@ import type { Http1Limits } from '../http1/limits.ts'
 import { RequestReader } from '../http1/request-reader.ts'
 import { CallerSocket } from './caller-socket.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
-import type {
-  BodyLength,
-  IncomingRequest,
-  RefusedRequest,
-  ReplyHead,
-  ReplySink,
-  RequestServer,
-  RequestSink,
+import {
+  type BodyLength,
+  discardedRequest,
+  type IncomingRequest,
+  type RefusedRequest,
+  type ReplyHead,
+  type ReplySink,
+  type RequestServer,
+  type RequestSink,
 } from './ends.ts'
 import { guarded, listen } from './guarded.ts'
 import { Http1ReplyWriter } from './http1-reply-writer.ts'
@@ -44,7 +45,10 @@ export interface Http1DownstreamOptions {
 /** How long a caller that has its whole reply may take to notice that we ended the connection. */
 const lingerMs = 2_000
 
-/** Requests of one connection in one turn of the event loop: about a quarter of a millisecond. */
+/**
+ * Requests of one connection in one turn of the event loop: about a quarter of a millisecond. One that is refused is the last of
+ * its turn: whoever may not call can ask for more of them than for anything else.
+ */
 const requestsPerTurn = 8
 
 /** What a request is taken for whose head was refused. */
@@ -302,6 +306,7 @@ export class Http1Downstream implements ReplySink, Deadline {
       },
       this,
     )
+    if (this.#request === discardedRequest) this.#share.spendAll()
   }
 
   /** Returns false when nothing is asked for that we speak: then it is a request like any other. */

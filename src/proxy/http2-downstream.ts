@@ -7,7 +7,12 @@ import { defaultLimits, workPerTurn, type Http2Limits } from '../http2/limits.ts
 import type { RefusedHead, RequestHead, RequestRefusal } from '../http2/request-head.ts'
 import type { Http2Stream } from '../http2/stream.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
-import type { BodyLength, RefusedRequest, RequestServer } from './ends.ts'
+import {
+  type BodyLength,
+  discardedRequest,
+  type RefusedRequest,
+  type RequestServer,
+} from './ends.ts'
 import { guarded } from './guarded.ts'
 import { Http2ReplyStream } from './http2-reply-stream.ts'
 import { Http2StreamWatch } from './http2-stream-watch.ts'
@@ -162,6 +167,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
       },
       reply,
     )
+    if (reply.request === discardedRequest) this.connection.stop()
     if (head.isEnd) reply.requestEnd(noTrailers)
     else reply.touch()
   }
@@ -199,6 +205,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     const reply = new Http2ReplyStream(this, stream, head)
     stream.context = reply
     this.#server.refuse(refusedRequest(refusal, head), reply.keepingConnection())
+    this.connection.stop()
   }
 
   onData(stream: Http2Stream<Http2ReplyStream>, chunk: Buffer): void {

@@ -31,6 +31,11 @@ export class TurnShare {
   spend(units: number): void {
     this.#spent += units
   }
+
+  /** Nothing is left of this turn's share. */
+  spendAll(): void {
+    this.#spent += this.left
+  }
 }
 
 /**

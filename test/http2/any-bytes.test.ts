@@ -135,6 +135,16 @@ describe('a share of the work', () => {
     assert.equal(bench.connection.goOn(0), 0)
   })
 
+  it('ends where the owner stops it', () => {
+    const bench = Bench.server()
+    bench.events.answer = () => bench.connection.stop()
+    const frames = [headers(1, get(), END), ping('12345678'), headers(3, get(), END)]
+    assert.equal(bench.connection.receive(Buffer.concat(frames), 0), 16)
+    assert.equal(bench.connection.isBehind, true)
+    assert.equal(bench.connection.goOn(0), 1 + 16)
+    assert.equal(bench.connection.isBehind, false)
+  })
+
   it('is done before more is received', () => {
     const bench = Bench.server()
     bench.connection.receive(Buffer.concat([ping('12345678'), ping('12345678')]), 0, 1)

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import type { IncomingRequest } from '../../src/proxy/ends.ts'
-import { discardedRequest } from '../../src/proxy/ends.ts'
+import { discardedRequest, type IncomingRequest, type RequestSink } from '../../src/proxy/ends.ts'
 import { END, get as h2Get, headers, ping } from '../http2/support/raw-frames.ts'
 import { eventually } from './support/eventually.ts'
 import { AnyProxy } from './support/http2-any-proxy.ts'
@@ -15,8 +14,34 @@ const many = 1_000
 /** How many of them may be served before the other one: those of a turn or a few, however slow the machine. */
 const few = 100
 
+/** How many requests were served in each turn of the event loop, at most. */
+class TurnCounter {
+  most = 0
+  #served = 0
+
+  /** One was served now. */
+  count(): void {
+    if (this.#served === 0) setImmediate(() => (this.#served = 0))
+    this.most = Math.max(this.most, ++this.#served)
+  }
+}
+
 describe('a caller that pipelines a thousand requests', () => {
   const f = useProxy()
+
+  it('is served one refused request a turn', async () => {
+    const turns = new TurnCounter()
+    await f.start({
+      denies: () => {
+        turns.count()
+        return true
+      },
+    })
+    const greedy = await f.caller()
+    greedy.write(get('/greedy').repeat(many))
+    await eventually(() => greedy.text.split('denied').length === many + 1)
+    assert.ok(turns.most <= 2, `${turns.most} in a turn`)
+  })
 
   it('lets others have their turn, and gets all its replies', async () => {
     await f.start({ denies: () => true })
@@ -63,17 +88,23 @@ describe('a caller that pipelines a thousand requests', () => {
 
 describe('a caller that sends a thousand frames of HTTP/2', () => {
   const requests: IncomingRequest[] = []
+  let counter: TurnCounter
+  /** What is behind each request: nobody, where it is refused. */
+  let sink: RequestSink
   let proxy: AnyProxy
   let greedy: RawPeer
   let other: RawPeer
 
   beforeEach(async () => {
     requests.length = 0
+    counter = new TurnCounter()
+    sink = discardedRequest
     proxy = await AnyProxy.start({ downstream: 'h2', upstream: 'http1', upstreamPort: 1 })
     proxy.answerLocally = (request, reply) => {
       requests.push(request)
+      counter.count()
       answer(reply, 403, 'denied')
-      return discardedRequest
+      return sink
     }
     greedy = await RawPeer.caller(proxy.port)
     other = await RawPeer.caller(proxy.port)
@@ -84,6 +115,28 @@ describe('a caller that sends a thousand frames of HTTP/2', () => {
     other.raw.destroy()
     await proxy.close()
     assert.deepEqual(proxy.bugs, [])
+  })
+
+  it('is served one refused request a turn', async () => {
+    greedy.send(...requestsOf(many, asking('/greedy')))
+    await greedy.has(`HEADERS ${2 * many - 1} 403`)
+    assert.ok(counter.most <= 2, `${counter.most} in a turn`)
+  })
+
+  it('is served one request a turn where each is refused for its head', async () => {
+    greedy.send(...requestsOf(150, asking(`/${'x'.repeat(9_000)}`)))
+    other.send(headers(1, asking('/other'), END))
+    await other.has('HEADERS 1 403')
+    const replies = greedy.frames.filter((frame) => frame.startsWith('HEADERS')).length
+    assert.ok(replies < 100, `${replies} were refused before`)
+    await greedy.has('HEADERS 299 414')
+  })
+
+  it('is served eight requests a turn that somebody handles', async () => {
+    sink = { ...discardedRequest }
+    greedy.send(...requestsOf(many, asking('/greedy')))
+    await greedy.has(`HEADERS ${2 * many - 1} 403`)
+    assert.ok(counter.most > 4 && counter.most <= 16, `${counter.most} in a turn`)
   })
 
   it('lets others have their turn between its requests, and gets all its replies', async () => {
@@ -124,6 +177,10 @@ describe('a caller that sends a thousand frames of HTTP/2', () => {
     assert.equal(requests.length, served)
   })
 })
+
+function requestsOf(count: number, fields: string[]): Buffer[] {
+  return Array.from({ length: count }, (_, i) => headers(2 * i + 1, fields, END))
+}
 
 /** So many turns of the event loop are over. */
 async function turns(count: number): Promise<void> {

@@ -19,6 +19,15 @@ describe('a share of a turn', () => {
     assert.equal(share.left, 10)
   })
 
+  it('can be spent at once', async () => {
+    const share = new TurnShare(10)
+    share.spend(3)
+    share.spendAll()
+    assert.equal(share.left, 0)
+    await nextTurn()
+    assert.equal(share.left, 10)
+  })
+
   it('is of one connection: another one has its own', () => {
     const [one, other] = [new TurnShare(3), new TurnShare(3)]
     one.spend(one.left)
