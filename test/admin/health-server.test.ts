@@ -136,12 +136,20 @@ describe('the health server', () => {
       began()
       return new Promise((resolve) => (finish = resolve))
     }
-    const answers = [ask('/metrics'), ask('/metrics')]
+    let asked: () => void = () => undefined
+    const secondHasCome = new Promise<void>((resolve) => (asked = resolve))
+    await server.close()
+    server = await start({ readiness: { missing: () => (asked(), []) } })
+    const first = ask('/metrics')
     await begun
-    // The second has come when a third, which is answered at once, has.
-    await ask('/livez')
+    // What stands behind it on its connection is looked at after it.
+    const second = exchange(
+      'GET /metrics HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+    )
+    await secondHasCome
     finish('a 1\n')
-    for (const { body } of await Promise.all(answers)) assert.equal(body, 'a 1\n')
+    assert.equal((await first).body, 'a 1\n')
+    assert.match(await second, /\r\n\r\na 1\n/)
     metrics = () => Promise.resolve('a 2\n')
     assert.equal((await ask('/metrics')).body, 'a 2\n')
     assert.equal(made, 1)
