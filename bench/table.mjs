@@ -11,9 +11,9 @@ export const benchmarks = [
   {
     name: 'attacks',
     file: 'attacks.ts',
-    options: '[seconds of each=5]',
+    options: '[seconds of each=5] [connections=1] [ATTACK ...]',
     needsBuild: true,
-    measures: 'what floods of HTTP/2 frames cost another caller',
+    measures: 'what floods cost another caller',
   },
   {
     name: 'connections',
