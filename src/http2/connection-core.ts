@@ -161,10 +161,19 @@ export class ConnectionCore<Context> implements SendListener<Context> {
   closeIfDone(stream: Http2Stream<Context>): void {
     if (!stream.isLocalEnded || !stream.isRemoteEnded || stream.isClosed) return
     this.remove(stream, 'ended')
-    this.#resets.refund(1)
-    this.#control.refund(controlTokensPerStream)
+    if (!stream.isRefused) {
+      this.#resets.refund(1)
+      this.#control.refund(controlTokensPerStream)
+    }
     this.events.onClosed(stream)
     this.finishIfDone()
+  }
+
+  /** The owner answered by itself: the request moved no work. Throws `BrokenRule`. */
+  refused(stream: Http2Stream<Context>): void {
+    stream.isRefused = true
+    // A reply without a body may have ended it already, as one that moved work.
+    this.chargeControl(stream.isClosed ? 1 + controlTokensPerStream : 1)
   }
 
   /** The peer broke a rule on an open stream. */

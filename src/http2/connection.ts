@@ -133,9 +133,13 @@ export class Http2Connection<Context = unknown> {
     return this.#work(noBytes, nowMs, most)
   }
 
-  /** From within an event: what was received behind it waits for `goOn`, however much there was left to do. */
-  stop(): void {
+  /**
+   * From within `onRequest` or `onRefusedRequest`: the owner has answered by itself. Such requests are paid for as control frames are,
+   * because they move no work, and what was received behind them waits for `goOn`, however much there was left to do.
+   */
+  refused(stream: Http2Stream<Context>): void {
     this.#receiver.stop()
+    this.#core.refused(stream)
   }
 
   #work(chunk: Buffer, nowMs: number, most: number): number {

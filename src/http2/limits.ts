@@ -54,7 +54,7 @@ export const resetBudget = { burst: 200, perSecond: 30 } as const
 /**
  * Frames that move no work: PING (CVE-2019-9512), SETTINGS (CVE-2019-9515), PRIORITY and dependency loops (CVE-2019-9513),
  * empty DATA and CONTINUATION (CVE-2019-9518), WINDOW_UPDATE in drops (CVE-2019-9511, CVE-2019-9517), unknown frames, frames
- * on streams that are gone. Tokens come back with DATA in either direction (one each `bytesPerControlToken`) and with each
+ * on streams that are gone; and requests that the owner answers by itself. Tokens come back with DATA in either direction (one each `bytesPerControlToken`) and with each
  * stream that ends well (`controlTokensPerStream`), because an honest peer talks in proportion to its work.
  */
 export const controlBudget = { burst: 1_000, perSecond: 100 } as const

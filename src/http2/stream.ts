@@ -51,6 +51,8 @@ export class Http2Stream<Context> implements Listed<Http2Stream<Context>> {
   /** The owner has said all: END_STREAM follows the last chunk. */
   isEnding = false
   trailers: Fields | undefined
+  /** Its request was answered by us alone: no work was done for it. */
+  isRefused = false
   /** Its place among the streams that want to send (stream-list.ts). */
   list: StreamList<Http2Stream<Context>> | undefined
   previous: Http2Stream<Context> | undefined

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Fields } from '../core/fields.ts'
 import { Http2Connection } from '../http2/connection.ts'
-import { h2 } from '../http2/errors.ts'
+import { type ConnectionFault, h2 } from '../http2/errors.ts'
 import type { ServerEvents } from '../http2/events.ts'
 import { defaultLimits, workPerTurn, type Http2Limits } from '../http2/limits.ts'
 import type { RefusedHead, RequestHead, RequestRefusal } from '../http2/request-head.ts'
@@ -43,10 +43,16 @@ const streamWindowBytes = 128 * 1024
 const lingerMs = 2_000
 
 /**
- * What the deadline is for: the caller's SETTINGS and its acknowledgement of ours; the rest of a header block; the answer to our
- * first GOAWAY; any byte; the answer to a PING; our last bytes to leave; the caller to close.
+ * How long the connection of a flood stays, unread: whoever comes again as soon as it is cut would make more work than by going on.
+ * It keeps its place among the connections of its address.
  */
-type Awaited = 'settings' | 'head' | 'goaway' | 'activity' | 'pong' | 'flush' | 'close'
+const calmMs = 1_000
+
+/**
+ * What the deadline is for: the caller's SETTINGS and its acknowledgement of ours; the rest of a header block; the answer to our
+ * first GOAWAY; any byte; the answer to a PING; the end of a flood's connection; our last bytes to leave; the caller to close.
+ */
+type Awaited = 'settings' | 'head' | 'goaway' | 'activity' | 'pong' | 'calm' | 'flush' | 'close'
 
 /**
  * One connection of a caller that speaks HTTP/2: its streams are requests, served side by side. The calls of a read are flushed
@@ -167,9 +173,9 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
       },
       reply,
     )
-    if (reply.request === discardedRequest) this.connection.stop()
     if (head.isEnd) reply.requestEnd(noTrailers)
     else reply.touch()
+    if (reply.request === discardedRequest) this.connection.refused(stream)
   }
 
   /** It counts as a GET, as the same WebSocket does with HTTP/1.1. */
@@ -205,7 +211,7 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     const reply = new Http2ReplyStream(this, stream, head)
     stream.context = reply
     this.#server.refuse(refusedRequest(refusal, head), reply.keepingConnection())
-    this.connection.stop()
+    this.connection.refused(stream)
   }
 
   onData(stream: Http2Stream<Http2ReplyStream>, chunk: Buffer): void {
@@ -237,8 +243,9 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.#close()
   }
 
-  onError(): void {
-    this.#close()
+  onError({ code }: ConnectionFault): void {
+    if (code === h2.ENHANCE_YOUR_CALM) this.#calm()
+    else this.#close()
   }
 
   onGoaway(): void {
@@ -287,6 +294,14 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
     this.#close()
   }
 
+  /** Says why, and hears no more; the end comes later. */
+  #calm(): void {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    this.#socket.holdBack()
+    this.#await('calm', this.deadlines.nowMs())
+  }
+
   #forget(): void {
     this.deadlines.delete(this)
     this.#watcher.end()
@@ -314,6 +329,10 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
       case 'activity':
         if (this.connection.streamCount === 0) this.drain()
         else this.#askForLife()
+        return
+      case 'calm':
+        this.#socket.end()
+        this.#await('flush', this.deadlines.nowMs())
         return
       case 'pong':
       case 'flush':
@@ -373,6 +392,8 @@ export class Http2Downstream implements ServerEvents<Http2ReplyStream>, Deadline
       case 'goaway':
       case 'close':
         return lingerMs
+      case 'calm':
+        return calmMs
     }
   }
 }

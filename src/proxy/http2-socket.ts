@@ -36,6 +36,7 @@ export class Http2Socket<Context> {
   #isScheduled = false
   /** More was read than its share: the rest is done in later turns. */
   #isBehind = false
+  #isHeldBack = false
   /** `ending`: closes once everything is written; `ended`: our side is closed, what still arrives is thrown away. */
   #phase: 'open' | 'ending' | 'ended' | 'gone' = 'open'
   #discardedBytes = 0
@@ -68,6 +69,17 @@ export class Http2Socket<Context> {
   /** Writes what is left, then closes our side. The owner bounds the time that the peer takes to close its own. */
   end(): void {
     if (this.#phase === 'open') this.#phase = 'ending'
+    if (this.#isHeldBack) {
+      this.#isHeldBack = false
+      this.#options.socket.resume()
+    }
+    this.schedule()
+  }
+
+  /** Writes what is left and reads nothing more, until `end`. */
+  holdBack(): void {
+    this.#isHeldBack = true
+    this.#options.socket.pause()
     this.schedule()
   }
 
@@ -125,7 +137,7 @@ export class Http2Socket<Context> {
   #goOn(): void {
     const { connection, nowMs } = this.#options
     if (!this.#isReading) {
-      this.#options.socket.resume()
+      if (!this.#isHeldBack) this.#options.socket.resume()
       return
     }
     const readMs = nowMs()
@@ -141,7 +153,7 @@ export class Http2Socket<Context> {
     if (connection.isBehind) {
       socket.pause()
       inLaterTurn(this.#whenBehind)
-    } else if (this.#isBehind) {
+    } else if (this.#isBehind && !this.#isHeldBack) {
       socket.resume()
     }
     this.#isBehind = connection.isBehind

@@ -135,9 +135,9 @@ describe('a share of the work', () => {
     assert.equal(bench.connection.goOn(0), 0)
   })
 
-  it('ends where the owner stops it', () => {
+  it('ends with a request that the owner refuses', () => {
     const bench = Bench.server()
-    bench.events.answer = () => bench.connection.stop()
+    bench.events.answer = (stream) => bench.connection.refused(stream)
     const frames = [headers(1, get(), END), ping('12345678'), headers(3, get(), END)]
     assert.equal(bench.connection.receive(Buffer.concat(frames), 0), 16)
     assert.equal(bench.connection.isBehind, true)

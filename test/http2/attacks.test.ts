@@ -211,6 +211,42 @@ describe('attacks on a connection', () => {
     assert.ok(bench.events.heads.size <= resetBudget.burst + 1)
   })
 
+  for (const [what, body] of [
+    ['with a body', true],
+    ['without one', false],
+  ] as const) {
+    it(`requests that we answer by ourselves ${what} are paid for as control frames`, () => {
+      const bench = Bench.server()
+      bench.events.answer = (stream) => {
+        bench.connection.respond(stream, 401, [], !body)
+        if (body) bench.connection.sendData(stream, Buffer.from('no'), true)
+        bench.connection.refused(stream)
+      }
+      let asked = 0
+      while (!bench.connection.isDead && asked < forEver) {
+        bench.receive(headers(id(asked++), get(), END))
+        bench.output()
+      }
+      assert.equal(bench.events.faults[0]?.rule, 'control_flood')
+      assert.ok(Math.abs(asked - controlBudget.burst) < 0.1 * controlBudget.burst, String(asked))
+    })
+  }
+
+  it('requests that are served pay for eight that we answer by ourselves', () => {
+    const bench = Bench.server()
+    let asked = 0
+    bench.events.answer = (stream) => {
+      const isRefused = asked % 9 !== 0
+      bench.connection.respond(stream, isRefused ? 401 : 200, [], true)
+      if (isRefused) bench.connection.refused(stream)
+    }
+    while (asked < 20_000) {
+      bench.receive(headers(id(asked++), get(), END))
+      bench.output()
+    }
+    assert.deepEqual(bench.events.faults, [])
+  })
+
   it('a peer that does not read cannot make us answer without end: output_flood', () => {
     const bench = Bench.server()
     let sent = 0

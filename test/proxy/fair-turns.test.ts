@@ -87,6 +87,8 @@ describe('a caller that pipelines a thousand requests', () => {
 })
 
 describe('a caller that sends a thousand frames of HTTP/2', () => {
+  /** More of them that move no work are a flood. */
+  const most = 900
   const requests: IncomingRequest[] = []
   let counter: TurnCounter
   /** What is behind each request: nobody, where it is refused. */
@@ -118,8 +120,8 @@ describe('a caller that sends a thousand frames of HTTP/2', () => {
   })
 
   it('is served one refused request a turn', async () => {
-    greedy.send(...requestsOf(many, asking('/greedy')))
-    await greedy.has(`HEADERS ${2 * many - 1} 403`)
+    greedy.send(...requestsOf(most, asking('/greedy')))
+    await greedy.has(`HEADERS ${2 * most - 1} 403`)
     assert.ok(counter.most <= 2, `${counter.most} in a turn`)
   })
 
@@ -134,23 +136,20 @@ describe('a caller that sends a thousand frames of HTTP/2', () => {
 
   it('is served eight requests a turn that somebody handles', async () => {
     sink = { ...discardedRequest }
-    greedy.send(...requestsOf(many, asking('/greedy')))
-    await greedy.has(`HEADERS ${2 * many - 1} 403`)
+    greedy.send(...requestsOf(most, asking('/greedy')))
+    await greedy.has(`HEADERS ${2 * most - 1} 403`)
     assert.ok(counter.most > 4 && counter.most <= 16, `${counter.most} in a turn`)
   })
 
   it('lets others have their turn between its requests, and gets all its replies', async () => {
-    const frames = Array.from({ length: many }, (_, i) =>
-      headers(2 * i + 1, asking('/greedy'), END),
-    )
-    greedy.send(...frames)
+    greedy.send(...requestsOf(most, asking('/greedy')))
     other.send(headers(1, asking('/other'), END))
     await other.has('HEADERS 1 403')
     assertFew(requests)
-    await greedy.has(`HEADERS ${2 * many - 1} 403`)
+    await greedy.has(`HEADERS ${2 * most - 1} 403`)
     greedy.send(ping('after all'.slice(0, 8)))
-    await eventually(() => greedy.frames.at(-1)?.startsWith('PING') === true)
-    assert.equal(greedy.heads.size, many)
+    await eventually(() => greedy.frames.some((frame) => frame.startsWith('PING')))
+    assert.equal(greedy.heads.size, most)
   })
 
   it('lets others have their turn between its PINGs', async () => {
@@ -163,16 +162,13 @@ describe('a caller that sends a thousand frames of HTTP/2', () => {
   })
 
   it('is forgotten when it goes before it had all its turns', async () => {
-    const frames = Array.from({ length: many }, (_, i) =>
-      headers(2 * i + 1, asking('/greedy'), END),
-    )
-    greedy.send(...frames)
+    greedy.send(...requestsOf(most, asking('/greedy')))
     await greedy.has('HEADERS 1 403')
     greedy.raw.reset()
     for (const downstream of proxy.downstreams) downstream.destroy()
     await eventually(() => proxy.downstreams.size === 0)
     const served = requests.length
-    assert.ok(served < many)
+    assert.ok(served < most)
     await turns(10)
     assert.equal(requests.length, served)
   })

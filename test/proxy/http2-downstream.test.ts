@@ -23,6 +23,40 @@ import { eventually, settle } from './support/eventually.ts'
 import { useHttp2 } from './support/http2-fixture.ts'
 import { answer } from './support/http2-local-answer.ts'
 
+describe('the connection of a flood', () => {
+  const fixture = useHttp2()
+
+  it('is told at once, is read no more, and ends a second later', async () => {
+    await fixture.start({})
+    const caller = await fixture.caller()
+    // More than one share: the flood is found while the rest of it waits.
+    caller.send(...Array.from({ length: 1_100 }, () => ping()))
+    await eventually(() => caller.frames.at(-1)?.endsWith(`code=${h2.ENHANCE_YOUR_CALM}`) === true)
+    const [socket] = fixture.proxy.downstreamSockets
+    for (const ms of [0, 500]) {
+      fixture.clock.advance(ms)
+      await settle()
+      assert.equal(socket?.isPaused(), true)
+      assert.equal(caller.raw.hasEnded, false)
+    }
+    fixture.clock.advance(800)
+    await caller.raw.ended()
+    await eventually(() => socket?.isPaused() === false || socket?.destroyed === true)
+  })
+
+  it('is held no longer than that by who goes on', async () => {
+    await fixture.start({})
+    const caller = await fixture.caller()
+    caller.send(...Array.from({ length: 1_100 }, () => ping()))
+    await eventually(() => caller.frames.at(-1)?.endsWith(`code=${h2.ENHANCE_YOUR_CALM}`) === true)
+    caller.send(...Array.from({ length: 50_000 }, () => ping()))
+    fixture.clock.advance(1_300)
+    await caller.raw.ended()
+    fixture.clock.advance(2_500)
+    await eventually(() => fixture.proxy.downstreams.size === 0)
+  })
+})
+
 describe('requests of HTTP/2 that are answered here', () => {
   const fixture = useHttp2()
 
